@@ -1,0 +1,52 @@
+# `make` prints this list. Everything is installed into .venv from the two lock files.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export ORT_DISABLE_TELEMETRY := 1
+
+help: ## print what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements.txt .venv/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
+
+.venv/dev: requirements-dev.txt pyproject.toml .venv/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && touch $@
+
+serve: .venv/runtime ## serve the sample models on port 5001 (SERVE_* variables are passed on)
+	@SERVE_REGISTRY="$${SERVE_REGISTRY:-file://$(CURDIR)/sample_model}" exec $(BIN)/python -m app serve
+
+test: .venv/dev ## run the tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-long: .venv/dev ## run the tests that take tens of seconds
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-full: .venv/dev ## run the tests at their full sizes, which takes minutes
+	$(BIN)/python -m pytest -m full $(ARGS)
+
+check: .venv/dev ## lint, format, types and import layers
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
+
+fix: .venv/dev ## format, and mend what the linter can mend
+	$(BIN)/ruff check --fix; $(BIN)/ruff format
+
+bench: .venv/dev ## measure start-up time and memory with the claim model
+	$(BIN)/python bench/startup.py
+
+models: .venv/dev ## train the sample models again
+	$(BIN)/python sample_model/train_churn.py && $(BIN)/python sample_model/train_claim_classifier.py
+
+lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+
+.PHONY: help serve test test-long test-full check fix bench models lock

@@ -1,0 +1,205 @@
+"""What lies in a model folder: which runtime reads which file, and what the operator may add to it.
+
+Everything in `manifest.yaml` can be derived, so a folder with a bare `model.onnx` is a whole model.
+Models are not read here; `runtimes` does that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from app.errors import ModelInvalid
+
+RUNTIME_OF: Final = {
+    ".joblib": "sklearn",
+    ".onnx": "onnx",
+    ".pickle": "sklearn",
+    ".pkl": "sklearn",
+}
+"""Suffix of a model file -> the runtime that reads it."""
+
+_KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "batching": dict,
+    "classes": list,
+    "conda": str,
+    "description": str,
+    "entry": str,
+    "file": str,
+    "outputs": str,
+    "runtime": str,
+    "tags": dict,
+    "threads": int,
+    "timeout_s": (int, float),
+}
+
+_WORDS: Final[Mapping[Any, str]] = {dict: "a mapping", list: "a list", str: "a text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One model folder, understood."""
+
+    folder: Path
+    file: Path
+    runtime: str
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of one record, from `schema.json`."""
+    golden: Path | None = None
+    classes: tuple[Any, ...] = ()
+    result: str | None = None
+    """The output that `results` holds."""
+    max_rows: int | None = None
+    threads: int | None = None
+    timeout_s: float | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
+    """Package -> exact version in the training environment, from `requirements.txt`."""
+
+
+def read(folder: Path) -> Manifest:
+    """What is in `folder`. Blocking.
+
+    Raises:
+        ModelInvalid: nothing, or more than one thing, that could be the model; files that lead out
+            of the folder; a manifest or schema that cannot be read. It names the thing.
+    """
+    _refuse_outside(folder)
+    stated = _stated(folder)
+    file = _model_file(folder, stated)
+    golden = folder / "golden.json"
+    return Manifest(
+        folder=folder,
+        file=file,
+        runtime=stated.get("runtime") or _runtime_of(file),
+        schema=_schema(folder),
+        golden=golden if golden.is_file() else None,
+        classes=tuple(stated.get("classes", ())),
+        result=stated.get("outputs"),
+        max_rows=_max_rows(stated),
+        threads=_at_least_one(stated, "threads"),
+        timeout_s=stated.get("timeout_s"),
+        description=stated.get("description", ""),
+        tags={str(k): str(v) for k, v in stated.get("tags", {}).items()},
+        requirements=_requirements(folder),
+    )
+
+
+def holds_model(folder: Path) -> bool:
+    """Something in `folder` itself is, or names, a model file."""
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    return any(Path(n).suffix in RUNTIME_OF or n in ("manifest.yaml", "score.py") for n in names)
+
+
+def digest(folder: Path) -> str:
+    """Sha256 over the sorted lines `sha256(file)  path` of all files. Blocking."""
+    lines = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            sha = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{sha}  {path.relative_to(folder).as_posix()}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _refuse_outside(folder: Path) -> None:
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise ModelInvalid(f"{path.relative_to(folder)} is a link that leaves the model folder")
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    """The content of manifest.yaml, its types checked; empty without one."""
+    path = folder / "manifest.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        stated = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise ModelInvalid(f"manifest.yaml is not YAML{line}") from error
+    if not isinstance(stated, dict):
+        raise ModelInvalid("manifest.yaml must be a mapping")
+    for key, value in stated.items():
+        if key not in _KEYS:
+            raise ModelInvalid(f"manifest.yaml: unknown key {key!r}; known: {', '.join(_KEYS)}")
+        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+            raise ModelInvalid(f"manifest.yaml: {key} must be {_WORDS.get(_KEYS[key], 'a number')}")
+    return stated
+
+
+def _at_least_one(stated: Mapping[str, Any], key: str) -> int | None:
+    value = stated.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ModelInvalid(f"manifest.yaml: {key} must be a whole number of 1 or more")
+    return value
+
+
+def _max_rows(stated: Mapping[str, Any]) -> int | None:
+    batching = stated.get("batching", {})
+    unknown = batching.keys() - {"max_rows"}
+    if unknown:
+        raise ModelInvalid(f"manifest.yaml: unknown key batching.{min(unknown)}; known: max_rows")
+    return _at_least_one(batching, "max_rows")
+
+
+def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
+    named = stated.get("file") or stated.get("entry")
+    if named is not None:
+        path = folder / str(named)
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            raise ModelInvalid(f"manifest.yaml names {named!r}, which is not in the model folder")
+        return path
+    if (folder / "score.py").is_file():
+        raise ModelInvalid(
+            "score.py: scoring scripts are not served by this version; to serve a model file "
+            "without the script, name it in manifest.yaml (file: ...)"
+        )
+    found = sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix in RUNTIME_OF)
+    if len(found) > 1:
+        raise ModelInvalid(
+            f"{len(found)} files could be the model: {', '.join(found)}; "
+            "name one in manifest.yaml (file: ...)"
+        )
+    if not found:
+        kinds = ", ".join(f"*{suffix}" for suffix in RUNTIME_OF)
+        empty = "the model folder is empty" if not any(folder.iterdir()) else "no model file found"
+        raise ModelInvalid(f"{empty}; looked for {kinds} and manifest.yaml")
+    return folder / found[0]
+
+
+def _runtime_of(file: Path) -> str:
+    runtime = RUNTIME_OF.get(file.suffix)
+    if runtime is None:
+        raise ModelInvalid(f"no runtime reads {file.name}; known: *{', *'.join(RUNTIME_OF)}")
+    return runtime
+
+
+def _schema(folder: Path) -> Mapping[str, Any] | None:
+    path = folder / "schema.json"
+    if not path.is_file():
+        return None
+    try:
+        schema = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelInvalid(f"schema.json is not JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise ModelInvalid("schema.json must be an object: the JSON Schema of one record")
+    return schema
+
+
+def _requirements(folder: Path) -> Mapping[str, str]:
+    path = folder / "requirements.txt"
+    if not path.is_file():
+        return {}
+    text = path.read_text("utf-8", errors="replace")
+    return dict(re.findall(r"^\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;#]+)", text, re.MULTILINE))

@@ -1,0 +1,175 @@
+"""Models in memory: loaded once however many ask, least recently used goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+
+from app import golden, manifest, runtimes
+from app.batching import Batcher, Workers
+from app.errors import ModelUnavailable
+from app.golden import Verdict
+from app.manifest import Manifest
+from app.registries import Registry
+from app.schema import Schema
+from app.store import Store
+from app.tensors import Model, ModelRef
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_ROWS: Final = 1024
+"""Rows of a joint model call, unless the manifest or the configuration says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator may say of a model; None leaves it to its manifest, then to the default."""
+
+    is_pinned: bool = False
+    max_rows: int | None = None
+    threads: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One model version, checked and ready to be called."""
+
+    ref: ModelRef
+    manifest: Manifest
+    model: Model
+    schema: Schema
+    batcher: Batcher
+    verdict: Verdict
+    digest: str
+    size_bytes: int
+    load_s: float
+    timeout_s: float | None
+    is_pinned: bool
+
+
+class Pool:
+    """Keeps what fits its budget. Dropping the pool's reference is all that unloading needs."""
+
+    def __init__(
+        self, store: Store, workers: Workers, loaders: Executor, *, budget_bytes: int
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._loaders = loaders
+        self._budget_bytes = budget_bytes
+        self._models: OrderedDict[ModelRef, Loaded] = OrderedDict()
+        self._loading: dict[ModelRef, asyncio.Task[Loaded]] = {}
+
+    def get(self, ref: ModelRef) -> Loaded | None:
+        """The model when it is in memory; it is then the last one to go."""
+        loaded = self._models.get(ref)
+        if loaded is not None:
+            self._models.move_to_end(ref)
+        return loaded
+
+    def peek(self, ref: ModelRef) -> Loaded | None:
+        """As `get`, without counting as a use."""
+        return self._models.get(ref)
+
+    def size_bytes(self) -> int:
+        """Of all models in memory."""
+        return sum(loaded.size_bytes for loaded in self._models.values())
+
+    async def load(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> Loaded:
+        """The model, loaded when it is not here; one load however many ask, whoever leaves.
+
+        Args:
+            tell: called from a loading thread with the name of each step.
+
+        Raises:
+            ServingError: why it cannot be served.
+        """
+        loaded = self.get(ref)
+        if loaded is not None:
+            return loaded
+        task = self._loading.get(ref)
+        if task is None:
+            task = asyncio.create_task(self._bring(ref, registry, options, tell))
+            self._loading[ref] = task
+            task.add_done_callback(lambda _: self._loading.pop(ref))
+        return await asyncio.shield(task)
+
+    async def _bring(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> Loaded:
+        loop = asyncio.get_running_loop()
+        loaded = await loop.run_in_executor(self._loaders, self._load, ref, registry, options, tell)
+        self._models[ref] = loaded
+        self._evict(keep=ref)
+        logger.info(
+            "%s is ready after %.2f s (%s; joining %s)",
+            *(ref, loaded.load_s, loaded.verdict.checked, loaded.verdict.joining),
+        )
+        return loaded
+
+    def _load(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> Loaded:
+        """Blocking: the steps of a load, in a loading thread."""
+        started = time.perf_counter()
+        tell("fetch")
+        folder = self._store.get(ref, registry)
+        tell("verify")
+        found = manifest.read(folder)
+        size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size_bytes > self._budget_bytes:
+            raise ModelUnavailable(
+                f"the model takes {size_bytes} bytes of memory, all models may take "
+                f"{self._budget_bytes} (SERVE_MEMORY_BYTES)"
+            )
+        digest = manifest.digest(folder)
+        tell("load")
+        threads = options.threads or found.threads or self._workers.threads
+        model = runtimes.load(found, max(1, self._workers.threads // threads))
+        schema = Schema(model.signature)
+        if model.signature.guessed:
+            logger.warning(
+                "%s: the types of %s are not known; a schema.json would name them",
+                *(ref, ", ".join(model.signature.guessed[:5])),
+            )
+        tell("check")
+        verdict = golden.check(model, schema, found.golden)
+        max_rows = options.max_rows or found.max_rows or DEFAULT_MAX_ROWS
+        batcher = Batcher(
+            model,
+            str(ref),
+            self._workers,
+            max_rows=max_rows if verdict.joinable else 1,
+            threads=threads,
+        )
+        return Loaded(
+            ref=ref,
+            manifest=found,
+            model=model,
+            schema=schema,
+            batcher=batcher,
+            verdict=verdict,
+            digest=digest,
+            size_bytes=size_bytes,
+            load_s=time.perf_counter() - started,
+            timeout_s=options.timeout_s or found.timeout_s,
+            is_pinned=options.is_pinned,
+        )
+
+    def _evict(self, keep: ModelRef) -> None:
+        """Drop the models used longest ago until the rest fits; requests inside keep theirs."""
+        for ref, loaded in list(self._models.items()):
+            if self.size_bytes() <= self._budget_bytes:
+                return
+            if ref != keep and not loaded.is_pinned:
+                logger.info("%s is unloaded to make room", ref)
+                del self._models[ref]

@@ -1,0 +1,154 @@
+"""The scoring routes in OpenAPI 3.1: one path for each served model, with its columns."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.catalog import Catalog
+from app.pool import Loaded
+from app.schema.declared import json_schema
+from app.schema.examples import records
+
+_ERRORS: Final = {
+    "400": "The body cannot be read",
+    "401": "No credential, or an unknown one",
+    "404": "No such model",
+    "413": "The body is too large",
+    "415": "The content type is not taken",
+    "422": "The payload does not fit the model's schema",
+    "429": "The caller's own limit",
+    "431": "An id header is too long",
+    "500": "An error of the server",
+    "502": "The model's own code raised",
+    "503": "Overloaded, or the model is not there",
+    "504": "The deadline has passed",
+}
+
+_ERROR: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["message", "code", "request_id", "errors"],
+    "properties": {
+        "message": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "maxItems": 20,
+            "items": {
+                "type": "object",
+                "required": ["row", "column", "expected", "got", "message"],
+                "properties": {
+                    "row": {"type": ["integer", "null"]},
+                    "column": {"type": ["string", "integer", "null"]},
+                    "expected": {"type": "string"},
+                    "got": {"type": "string"},
+                    "message": {"type": "string"},
+                    "suggestion": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+_KEYS: Final = {
+    "securitySchemes": {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    },
+    "schemas": {"ScoringError": _ERROR},
+}
+
+
+def describe(document: dict[str, Any], catalog: Catalog, *, with_keys: bool) -> dict[str, Any]:
+    """`document`, with the scoring routes and every model that is loaded now."""
+    paths: dict[str, Any] = {"/score": _any_model()}
+    for status in catalog.status():
+        if status.loaded is not None:
+            path = f"/score/{status.name}/versions/{status.loaded.ref.version}"
+            paths[path] = _one_model(status.loaded)
+            if status.name in catalog.names():
+                paths.setdefault(f"/score/{status.name}", _one_model(status.loaded))
+    told = {**document, "paths": {**document["paths"], **paths}}
+    components = document.get("components", {})
+    told["components"] = {
+        **components,
+        "schemas": {**components.get("schemas", {}), **_KEYS["schemas"]},
+    }
+    if with_keys:
+        told["components"]["securitySchemes"] = _KEYS["securitySchemes"]
+        told["security"] = [{"bearer": []}, {"key": []}]
+    return told
+
+
+def _any_model() -> dict[str, Any]:
+    named = [
+        {"name": name, "in": "query", "schema": {"type": "string"}, "required": False}
+        for name in ("model_name", "model_version")
+    ]
+    body = {
+        "type": "object",
+        "properties": {
+            "data": {"description": "One record, or a batch of records."},
+            "outputs": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            "model_name": {"type": "string"},
+        },
+        "required": ["data"],
+    }
+    usage = {
+        "tags": ["score"],
+        "summary": "How to call, and what is served",
+        "responses": {"200": {"description": "A line of help"}, **_errors("401", "431")},
+    }
+    post = _post("Score with the model that the query or the body names", body, {}, named)
+    return {"get": usage, "post": post}
+
+
+def _one_model(loaded: Loaded) -> dict[str, Any]:
+    signature = loaded.schema.signature
+    record = {k: v for k, v in json_schema(signature).items() if k not in ("$schema", "$id")}
+    names = [spec.name for spec in signature.outputs] + list(signature.aliases)
+    body = {
+        "type": "object",
+        "properties": {
+            "data": {"anyOf": [record, {"type": "array", "items": record}]}
+            if signature.batched
+            else record,
+            "outputs": {"type": "array", "items": {"enum": names}, "minItems": 1},
+        },
+        "required": ["data"],
+    }
+    example = {"data": records(signature, 1)[0]}
+    about = loaded.manifest.description or f"Score with {loaded.ref}"
+    return {"post": _post(about, body, example, []), "x-model": str(loaded.ref)}
+
+
+def _post(
+    summary: str, body: dict[str, Any], example: dict[str, Any], parameters: list[dict[str, Any]]
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": body}
+    if example:
+        content["example"] = example
+    results = {
+        "type": "object",
+        "properties": {"results": {"description": "A result, or a list of one for each record."}},
+        "required": ["results"],
+    }
+    return {
+        "tags": ["score"],
+        "summary": summary,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "200": {
+                "description": "The prediction",
+                "content": {"application/json": {"schema": results}},
+            },
+            **_errors(*_ERRORS),
+        },
+    }
+
+
+def _errors(*statuses: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ScoringError"}
+    content = {"application/json": {"schema": schema}}
+    return {s: {"description": _ERRORS[s], "content": content} for s in statuses}

@@ -1,0 +1,79 @@
+"""Where models come from. A registry fetches files; it knows nothing of formats."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Protocol, cast
+from urllib.parse import urlsplit
+
+from app.tensors import ModelRef
+
+REGISTRIES: Final = {
+    "file": "app.registries.local:LocalRegistry",
+}
+"""Scheme of a registry's URL -> its class."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
+
+
+class Registry(Protocol):
+    """All methods block; they are called in a loading thread."""
+
+    name: str
+    """As in the configuration; the `registry` of its `ModelRef`s."""
+    key: str
+    """Different for registries at different places, whatever their names; part of a path."""
+
+    def resolve(self, name: str, version: str | None) -> ModelRef:
+        """The exact version; None means the newest.
+
+        Raises:
+            ModelNotFound: no such name or version; it tells names much like it.
+            RegistryUnavailable: the registry cannot be read now.
+        """
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all models, sorted.
+
+        Raises:
+            RegistryUnavailable: the registry cannot be read now.
+        """
+        ...
+
+    def fetch(self, ref: ModelRef, target: Path) -> Path:
+        """The folder with the files of `ref`: `target`, filled, or one already on this disk.
+
+        Raises:
+            ModelNotFound, RegistryUnavailable: as `resolve`.
+        """
+        ...
+
+
+def is_name(text: str) -> bool:
+    """`text` may be a model's name or version: one path segment that leads nowhere else."""
+    return bool(_NAME.fullmatch(text)) and text not in (".", "..")
+
+
+def version_age(version: str) -> tuple[bool, list[tuple[bool, int, str]]]:
+    """Sort key, oldest first: numbers (2 before 10), after them the others in natural order."""
+    parts = [p for p in re.split(r"(\d+)", version) if p]
+    natural = [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
+    return not version.isdigit(), natural
+
+
+def open_registry(name: str, url: str) -> Registry:
+    """The registry at `url`; a plain path is a folder.
+
+    Raises:
+        ValueError: no registry has such a URL; the text says which there are.
+    """
+    scheme = urlsplit(url).scheme or "file"
+    target = REGISTRIES.get(scheme)
+    if target is None:
+        known = ", ".join(f"{known}://" for known in REGISTRIES)
+        raise ValueError(f"no registry speaks {scheme}://; known: {known}")
+    module, attribute = target.split(":")
+    return cast(Registry, getattr(import_module(module), attribute)(name, url))

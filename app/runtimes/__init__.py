@@ -1,0 +1,40 @@
+"""What turns a model folder into a `Model`; imported when the first model needs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from app.errors import ModelInvalid
+from app.manifest import Manifest
+from app.tensors import Model
+
+RUNTIMES: Final = {
+    "onnx": "app.runtimes.onnx:load",
+    "sklearn": "app.runtimes.sklearn.model:load",
+}
+"""Name -> where its `load` is."""
+
+
+class Load(Protocol):
+    """Reads the model of a manifest into memory."""
+
+    def __call__(self, manifest: Manifest, threads: int) -> Model:
+        """Blocking; called in a loading thread.
+
+        Args:
+            threads: what one prediction may use.
+
+        Raises:
+            ModelInvalid: the file is not what the runtime reads, or needs what is not installed.
+        """
+        ...
+
+
+def load(manifest: Manifest, threads: int) -> Model:
+    """The model of `manifest`, by its runtime; see `Load`."""
+    target = RUNTIMES.get(manifest.runtime)
+    if target is None:
+        raise ModelInvalid(f"no runtime {manifest.runtime!r}; known: {', '.join(RUNTIMES)}")
+    module, name = target.split(":")
+    return cast(Load, getattr(import_module(module), name))(manifest, threads)

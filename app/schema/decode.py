@@ -1,0 +1,100 @@
+"""`data` -> Batch, by one model's signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.errors import BadRequest, Fault, SchemaMismatch
+from app.schema import forms, values
+from app.schema.constraints import Constraints
+from app.schema.forms import MISSING, Columns
+from app.schema.layout import Layout
+from app.schema.results import check_outputs
+from app.tensors import Array, Batch, Call, Signature, TensorSpec
+
+
+class Schema:
+    """How payloads for one model are read; made once from its signature, used by many threads."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._layout = Layout.of(signature)
+        self._constraints = Constraints(signature)
+        self._inputs = tuple((s, self._layout.depths[s.name]) for s in signature.inputs)
+
+    def decode(self, data: Any) -> tuple[Batch, bool]:
+        """A well-shaped batch, and whether `data` was a single record of a model that takes many.
+
+        Raises:
+            SchemaMismatch: it does not fit; with every fault, 20 at most.
+            BadRequest: it is a text that starts like JSON and is not JSON.
+        """
+        columns = forms.read(data, self._layout)
+        arrays: dict[str, Array] = {}
+        faults = columns.faults
+        for spec, depth in self._inputs:
+            array = values.at_once(columns.values[spec.name], spec, depth)
+            if array is None:
+                array, found = self._one_by_one(columns, spec, depth)
+                faults.extend(found)
+            if array is not None:
+                arrays[spec.name] = self._shaped(array, spec)
+        faults.extend(self._constraints.faults(columns, arrays.keys(), misfits=bool(faults)))
+        if faults:
+            raise SchemaMismatch.of(sorted(faults, key=_by_row))
+        single = columns.single and self.signature.batched
+        return Batch(arrays, columns.rows, len(columns.extra)), single
+
+    def call(self, document: Any) -> Call:
+        """The request `{"data": ..., "outputs": [...]}`, or `input_data` for `data`.
+
+        Raises:
+            BadRequest: not such an object.
+            SchemaMismatch: it does not fit the model.
+        """
+        if not isinstance(document, dict):
+            raise BadRequest(f"the body must be an object with data, got {forms.kind(document)}")
+        bare = "input_data" in document
+        if bare == ("data" in document):
+            problem = "both data and input_data" if bare else "no data"
+            raise BadRequest(f'the body has {problem}; send {{"data": ...}}')
+        if document.get("params"):
+            raise SchemaMismatch("this model takes no params")
+        outputs = check_outputs(document.get("outputs"), self.signature)
+        batch, single = self.decode(document["input_data" if bare else "data"])
+        return Call(batch, single, outputs, bare)
+
+    def wanted(self, call: Call) -> tuple[str, ...]:
+        """The model's outputs that answer `call`."""
+        return self.signature.canonical(call.outputs or (self.signature.result,))
+
+    def _one_by_one(
+        self, columns: Columns, spec: TensorSpec, depth: int
+    ) -> tuple[Array | None, list[Fault]]:
+        given = columns.values[spec.name]
+        if spec.required and given and all(value is MISSING for value in given):
+            return None, [self._absent(spec, columns)]
+        if not spec.required:
+            given = [spec.default if value is MISSING else value for value in given]
+            columns.values[spec.name] = given
+        column = spec.name if len(self._inputs) > 1 else None
+        return values.one_by_one(given, spec, depth, column, single=columns.single)
+
+    def _absent(self, spec: TensorSpec, columns: Columns) -> Fault:
+        """A column that no record has, and the unknown name that may have been meant for it."""
+        sent = forms.near(spec.name, columns.extra)
+        got = "nothing" if sent is None else f'nothing, but an unknown column "{sent}"'
+        suggestion = None if sent is None else spec.name
+        return Fault(None, spec.name, values.expected(spec), got, suggestion)
+
+    def _shaped(self, array: Array, spec: TensorSpec) -> Array:
+        """With the axes of the signature: none for rows where it has none, a last one of size 1."""
+        if not self.signature.batched:
+            return array[0] if array.ndim > len(spec.shape) else array
+        if array.ndim < len(spec.shape):
+            return array.reshape(-1, *(1 for _ in spec.shape[1:]))
+        return array
+
+
+def _by_row(fault: Fault) -> int:
+    return -1 if fault.row is None else fault.row

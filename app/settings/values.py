@@ -1,0 +1,148 @@
+"""The kinds of values that settings have, and the words for one that is wrong.
+
+Not here: which variables there are (`variables`) and which keys the file has (`file`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+
+MODEL_NAME = "letters, digits, '.', '_' and '-', at most 255, neither '.' nor '..'"
+MODEL_CHOICE = f"name, name:version or name:latest, each of {MODEL_NAME}"
+REGISTRY_URL = "the path of a folder, plain or as file:///path"
+BYTES = "bytes as a whole number from 1, also with k, M, G, T, Ki, Mi, Gi or Ti, as in 512Mi"
+
+_UNITS = {
+    **{"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4},
+    **{"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4},
+}
+_QUANTITY = re.compile(r"([0-9]+)([A-Za-z]*)")
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "a boolean"),  # before int, which it is too
+    (int, "a whole number"),
+    (float, "a number"),
+    (str, "text"),
+    (date, "a date"),
+    (list, "a list"),
+    (dict, "a mapping"),
+)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be served with; `lines` holds one per fault, and never a value."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Annotates a type with what it allows, which becomes the message of each of its errors."""
+
+    text: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The schema of `source`, under one message."""
+        return core_schema.custom_error_schema(
+            handler(source), custom_error_type="allowed", custom_error_message=self.text
+        )
+
+
+def wrong(kind: str, allowed: str) -> PydanticCustomError:
+    """The error for a validator that can say more of a value than its type."""
+    return PydanticCustomError("allowed", "{allowed}", {"kind": kind, "allowed": allowed})
+
+
+def unreadable(error: OSError, allowed: str) -> PydanticCustomError:
+    """The error for a path that could not be opened."""
+    return wrong(f"a path that cannot be read ({error.strerror})", allowed)
+
+
+def fault_line(place: str, fault: ErrorDetails) -> str:
+    """The line for one pydantic error at `place`."""
+    kind = fault.get("ctx", {}).get("kind") or kind_of(fault["input"])
+    return f"{place} is {kind}; allowed: {fault['msg']}"
+
+
+def kind_of(value: object) -> str:
+    """The kind of `value` in words; never the value, for it may be a secret."""
+    if value is None or value == "":
+        return "empty"
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "something else")
+
+
+def near_name(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a line: offers the known name most like `name`, or is empty.
+
+    A `prefix` that all names have is not compared, for it would make any two alike.
+    """
+    short = [each.removeprefix(prefix) for each in known]
+    matches = difflib.get_close_matches(name.removeprefix(prefix), short, n=1)
+    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def printable(name: str) -> str:
+    """A name that somebody else chose, cut and escaped so that it stays on its line."""
+    return name if _SEGMENT.fullmatch(name) else repr(name[:100])
+
+
+def parse_bytes(text: str) -> int:
+    """The bytes that a Kubernetes quantity such as `512Mi` stands for.
+
+    Raises: ValueError.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(BYTES)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def path_segment(text: str) -> str:
+    """A model's name or version, safe as one segment of a path.
+
+    Raises: ValueError.
+    """
+    if not _SEGMENT.fullmatch(text) or text in {".", ".."}:
+        raise ValueError(MODEL_NAME)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model by its name; `version` None is the latest."""
+
+    name: str
+    version: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Of `name`, `name:version` or `name:latest`.
+
+        Raises: ValueError.
+        """
+        name, colon, version = text.partition(":")
+        path_segment(name)
+        return cls(name, None if not colon or version == "latest" else path_segment(version))
+
+
+def _registry_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not text or (separator and (scheme != "file" or not rest.startswith("/"))):
+        raise ValueError(REGISTRY_URL)
+    return text
+
+
+ModelName = Annotated[str, AfterValidator(path_segment), Allowed(MODEL_NAME)]
+RegistryUrl = Annotated[str, AfterValidator(_registry_url), Allowed(REGISTRY_URL)]

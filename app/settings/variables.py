@@ -1,0 +1,273 @@
+"""Every environment variable: its name, default, unit and meaning.
+
+Not here: the keys of the configuration file (`file`).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.settings.file import ConfigFile, ModelSettings, RegistrySettings, read_config
+from app.settings.values import (
+    BYTES,
+    MODEL_CHOICE,
+    Allowed,
+    ModelChoice,
+    ModelName,
+    RegistryUrl,
+    SettingsError,
+    fault_line,
+    near_name,
+    parse_bytes,
+    printable,
+    unreadable,
+    wrong,
+)
+
+PREFIX = "SERVE_"
+
+# Kubernetes tells every pod of a namespace about its Services, and one may be named `serve`.
+_INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
+_ADDRESSES = ("tcp://", "udp://", "sctp://")
+
+
+def _items(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    items = [item.strip() for item in value.split(",") if item.strip()]
+    if not items:
+        raise wrong("a list of nothing", "one or more, comma-separated")
+    return items
+
+
+def _choice(value: object) -> object:
+    return ModelChoice.parse(value) if isinstance(value, str) else value
+
+
+def _each_once(choices: tuple[ModelChoice, ...]) -> tuple[ModelChoice, ...]:
+    if len(set(choices)) < len(choices):
+        raise wrong("a list that repeats itself", "each name and version once")
+    return choices
+
+
+def _visible(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+        raise ValueError
+    return key
+
+
+def _size(value: object) -> object:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
+def _config(value: object) -> object:
+    return read_config(Path(value)) if isinstance(value, str | Path) else value
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise unreadable(error, "the path of a file that can be read") from error
+    return path
+
+
+def _cache_dir(environ: Mapping[str, str]) -> Path:
+    """By the XDG base directory specification, which ignores relative paths."""
+    xdg = Path(environ.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else _home(environ) / ".cache") / "aml-serve"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a container may run as a user that has no entry
+        return Path("/")
+
+
+Host = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._:%-]+$"), Allowed("an IP address or a host name")
+]
+Port = Annotated[int, Field(ge=0, le=65535), Allowed("a whole number from 0 to 65535")]
+NoPort = Annotated[int, Field(ge=0, le=0), Allowed("0 only, for this version does not speak gRPC")]
+Flag = Annotated[bool, Allowed("true, false, 1, 0, yes, no, on or off")]
+Count = Annotated[int, Field(ge=1), Allowed("a whole number from 1")]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=1), Allowed(BYTES)]
+Timeout = Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("seconds as a number above 0")]
+Pause = Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("seconds as a number from 0")]
+Status = Annotated[Literal[502, 500], BeforeValidator(int), Allowed("502 or 500")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning or error")
+]
+LogFormat = Annotated[Literal["json", "text"], Allowed("json or text")]
+Choice = Annotated[ModelChoice, PlainValidator(_choice), Allowed(MODEL_CHOICE)]
+Choices = Annotated[tuple[Choice, ...], BeforeValidator(_items), AfterValidator(_each_once)]
+ConfigPath = Annotated[ConfigFile, PlainValidator(_config)]
+ReadablePath = Annotated[Path, AfterValidator(_readable)]
+ApiKey = Annotated[
+    SecretStr, AfterValidator(_visible), Allowed("visible ASCII characters, no space among them")
+]
+ApiKeys = Annotated[tuple[ApiKey, ...], BeforeValidator(_items)]
+
+
+class Settings(BaseSettings):
+    """What the operator chose, checked and never changed; `load` makes it."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+
+    host: Host = "0.0.0.0"  # noqa: S104 - a container listens on all its addresses
+    """Address or host name to listen on."""
+    port: Port = 5001
+    """TCP port of HTTP; 0 is any free one."""
+    grpc_port: NoPort = 0
+    """TCP port of gRPC; 0 is off, and all that this version knows."""
+    registry: RegistryUrl | None = None
+    """Where models come from: a folder, as `file:///path` or a plain path. Needed to serve."""
+    models: Choices | None = None
+    """`name`, `name:version` or `name:latest`, comma-separated: loaded before readiness.
+    None is all in a local registry."""
+    default_model: ModelName | None = None
+    """Name of the model that answers requests which name none; None is the only one there is."""
+    config: ConfigPath | None = None
+    """Path of the configuration file, in YAML, at most 1 MiB; held here as what it says."""
+    on_demand: Flag = True
+    """Other registered models are loaded on their first request."""
+    on_demand_match: str = "*"
+    """Shell pattern of the names that may be loaded on demand."""
+    cache_dir: Path = Field(default_factory=lambda: _cache_dir({}))
+    """Folder of the store; by default `aml-serve` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
+    cache_bytes: Size = 10 * 1024**3
+    """Bytes that the store may fill."""
+    memory_bytes: Size | None = None
+    """Bytes that loaded models may take, per pod; None is a share of the memory limit."""
+    body_memory_bytes: Size | None = None
+    """Bytes of request bodies held at once; None is 10 % of the memory limit."""
+    max_body_bytes: Size = 100 * 1024**2
+    """Bytes of one request body, decompressed."""
+    timeout_s: Timeout = 60.0
+    """Seconds that a request may take, from its first byte to its answer."""
+    max_in_flight: Count = 512
+    """Requests that are answered or wait, per pod."""
+    client_max_in_flight: Count | None = None
+    """Requests that are answered or wait, per credential; None is no limit of its own."""
+    drain_s: Pause = 0.0
+    """Seconds after SIGTERM in which requests are still accepted."""
+    model_failure_status: Status = 502
+    """HTTP status when the model's own code raises."""
+    threads: Count | None = None
+    """Threads that models run in, per pod; None is the CPU quota."""
+    api_keys: ApiKeys | None = None
+    """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
+    api_keys_file: ReadablePath | None = None
+    """Path of a file with further keys."""
+    metrics_open: Flag = True
+    """`/metrics` is answered without a credential."""
+    log_level: LogLevel = "info"
+    """The least severe lines that are logged."""
+    log_format: LogFormat | None = None
+    """Form of a log line; None is text on a terminal and json elsewhere."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is handed in, so that nothing depends on the process by accident."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Self:
+        """The settings that `environ` and the configuration file named there give.
+
+        Raises: SettingsError with every fault.
+        """
+        fields = {PREFIX + name.upper(): name for name in cls.model_fields}
+        named = {
+            name: value
+            for name, value in environ.items()
+            if name.startswith(PREFIX) and not _is_injected(name, value, name in fields)
+        }
+        unknown = [_unknown_line(name, fields) for name in sorted(named.keys() - fields.keys())]
+        values: dict[str, Any] = {"cache_dir": _cache_dir(environ)}
+        values |= {fields[name]: value for name, value in named.items() if name in fields and value}
+        try:
+            settings = cls(**values)
+        except ValidationError as error:
+            raise SettingsError(*unknown, *_lines(error)) from error
+        if unknown:
+            raise SettingsError(*unknown)
+        return settings
+
+    def require_registry(self) -> str:
+        """SERVE_REGISTRY, without which there is nothing to serve.
+
+        Raises: SettingsError.
+        """
+        if self.registry is None:
+            raise SettingsError(
+                "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models"
+            )
+        return self.registry
+
+    @property
+    def named_models(self) -> tuple[ModelSettings, ...] | None:
+        """Models of the file, then those of SERVE_MODELS that it lacks; None if neither has any."""
+        listed = self.config.models if self.config else ()
+        names = {model.name for model in listed}
+        chosen = (choice for choice in self.models or () if choice.name not in names)
+        models = (*listed, *(ModelSettings(name=c.name, version=c.version) for c in chosen))
+        return models or None
+
+    @property
+    def registries(self) -> Mapping[str, RegistrySettings]:
+        """Registries of the file, by name."""
+        return self.config.registries if self.config else {}
+
+
+def _is_injected(name: str, value: str, is_setting: bool) -> bool:
+    return bool(_INJECTED.search(name)) and (not is_setting or value.startswith(_ADDRESSES))
+
+
+def _unknown_line(name: str, known: Iterable[str]) -> str:
+    near = near_name(name, known, prefix=PREFIX)
+    return f"{printable(name)} is an unknown variable; allowed: those in docs/settings.md{near}"
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, SettingsError):  # of the configuration file
+            yield from inner.lines
+        else:
+            name, *items = fault["loc"]
+            place = PREFIX + str(name).upper() + "".join(f"[{item}]" for item in items)
+            yield fault_line(place, {**fault, "input": _meant(fault["input"])})
+
+
+def _meant(value: object) -> object:
+    """The number that a text stands for, or else `value`; a variable can only be text."""
+    if isinstance(value, str):
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(value)
+    return value

@@ -1,0 +1,74 @@
+"""What is told of each request, and who is told: exporters never block, and are told once."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from app.tensors import ModelRef
+
+
+class Trace:
+    """One request from its first byte to its last; phases in seconds, in the order they came."""
+
+    __slots__ = (
+        "_since",
+        "batch_rows",
+        "code",
+        "duration_s",
+        "extra_columns",
+        "method",
+        "phase",
+        "phases",
+        "ref",
+        "request_id",
+        "route",
+        "rows",
+        "started_at",
+        "status",
+    )
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.route = "unmatched"
+        """Route template, never the path itself."""
+        self.status = 0
+        self.code = ""
+        """The error code of a deliberate error; empty for an answer."""
+        self.request_id = ""
+        self.ref: ModelRef | None = None
+        self.rows = 0
+        self.batch_rows = 0
+        """Rows of the joint model call that these rows were part of."""
+        self.extra_columns = 0
+        self.phase = ""
+        self.phases: dict[str, float] = {}
+        self.started_at = self._since = time.perf_counter()
+        self.duration_s = 0.0
+
+    def enter(self, phase: str, at: float | None = None) -> None:
+        """The present phase ends, at `time.perf_counter()` seconds `at` or now; `phase` begins."""
+        now = time.perf_counter() if at is None else at
+        if self.phase:
+            spent = now - self._since
+            self.phases[self.phase] = self.phases.get(self.phase, 0.0) + spent
+        self.phase = phase
+        self._since = now
+
+    def age_s(self) -> float:
+        """Since its first byte."""
+        return time.perf_counter() - self.started_at
+
+    def end(self, status: int) -> None:
+        """The answer has gone."""
+        self.enter("")
+        self.status = status
+        self.duration_s = self._since - self.started_at
+
+
+class Exporter(Protocol):
+    """Counts, writes or sends what traces tell."""
+
+    def record(self, trace: Trace) -> None:
+        """On the event loop, after the answer; must cost microseconds."""
+        ...

@@ -1,0 +1,147 @@
+"""The nouns that travel between the parts: what a model takes and gives. Pure; no model library.
+
+The data types of a `TensorSpec` are numpy's names (`float32`, `int64`, `bool` ...) and four more:
+`bfloat16` (held as float32), `string` (object array of str), `datetime` (datetime64[us], UTC) and
+`any` (object array; what the values must be is not known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Prediction = dict[str, Any]
+"""Output name -> array with rows first; or whatever a sequence or map output holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Registry, name and exact version: the identity of one immutable set of files."""
+
+    registry: str
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named input or output. `shape` has None where any size goes; rows come first."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    nullable: bool = False
+    """Null is taken, as NaN in a float column."""
+    required: bool = True
+    default: Any = None
+    """Stands in for an absent value of a column that is not required."""
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema keywords for one value beyond its type: enum, minimum, pattern ..."""
+    examples: tuple[Any, ...] = ()
+    """Values that are known to be good, where any are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The schema in memory: what goes in and what comes out."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    kind: Literal["tensors", "raw"] = "tensors"
+    result: str = ""
+    """The output that `results` holds when the request names none."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Further names of outputs: `label` -> the graph's own name."""
+    classes: tuple[Any, ...] = ()
+    """What the columns of `probabilities` stand for."""
+    extra_columns: bool = True
+    """Columns beyond the inputs are ignored, not refused."""
+    declared: Mapping[str, Any] | None = None
+    """The JSON Schema of one record, where the model folder has one."""
+    guessed: tuple[str, ...] = ()
+    """Inputs of which the type is not known for sure."""
+
+    @property
+    def batched(self) -> bool:
+        """The first axis of every input is rows, as many as one likes."""
+        return bool(self.inputs) and all(s.shape and s.shape[0] is None for s in self.inputs)
+
+    def canonical(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The model's own names of the outputs called `names`, each once."""
+        known = {spec.name for spec in self.outputs}
+        return tuple(dict.fromkeys(n if n in known else self.aliases[n] for n in names))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Well-shaped rows for one model: an array per input, all with `rows` first."""
+
+    arrays: dict[str, Array]
+    rows: int
+    extra_columns: int = 0
+    """Columns the request had beyond the inputs; they were ignored."""
+
+    def matrix(self, names: Sequence[str], dtype: str) -> Array:
+        """One column each of `names`, side by side: `(rows, columns)`."""
+        columns = [np.reshape(self.arrays[name], self.rows) for name in names]
+        return np.stack(columns, axis=1).astype(dtype, copy=False)
+
+    def row_key(self) -> tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]:
+        """Equal for batches that may be joined: same inputs, row shapes and data types."""
+        return tuple((name, a.shape[1:], a.dtype) for name, a in self.arrays.items())
+
+    @classmethod
+    def join(cls, batches: Sequence[Batch]) -> Batch:
+        """The rows of all, in order; their `row_key` must be equal."""
+        if len(batches) == 1:
+            return batches[0]
+        names = batches[0].arrays
+        arrays = {name: np.concatenate([b.arrays[name] for b in batches]) for name in names}
+        return cls(arrays, sum(b.rows for b in batches))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One decoded request for a model of the `tensors` kind."""
+
+    batch: Batch
+    single: bool
+    """One record came in, so one result goes out."""
+    outputs: tuple[str, ...] | None = None
+    """The outputs asked for; None: the signature's `result` alone."""
+    bare: bool = False
+    """The answer is the value itself, not an object around it (Azure ML's `input_data`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: headers are lower-case names with their values."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes | AsyncIterator[bytes]
+
+
+class Model(Protocol):
+    """A model in memory."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives; never changes."""
+        ...
+
+    def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
+        """The outputs asked for. Blocking; called in a worker thread, by several at once.
+
+        Args:
+            outputs: at least one of the names in `signature.outputs`.
+        """
+        ...
