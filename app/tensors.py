@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Prediction = dict[str, Any]
 """Output name -> array with rows first; or whatever a sequence or map output holds."""
+
+
+@lru_cache(maxsize=64)
+def storage(dtype: str) -> np.dtype[Any]:
+    """The numpy type that holds values of `dtype`, one of a `TensorSpec`, in a batch."""
+    held = {"string": "O", "any": "O", "datetime": "datetime64[us]", "bfloat16": "float32"}
+    return np.dtype(held.get(dtype, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ class Batch:
     def matrix(self, names: Sequence[str], dtype: str) -> Array:
         """One column each of `names`, side by side: `(rows, columns)`."""
         columns = [np.reshape(self.arrays[name], self.rows) for name in names]
-        return np.stack(columns, axis=1).astype(dtype, copy=False)
+        return np.stack(columns, axis=1).astype(storage(dtype), copy=False)
 
     def row_key(self) -> tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]:
         """Equal for batches that may be joined: same inputs, row shapes and data types."""

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from app.errors import ModelInvalid
-from app.schema.values import storage
-from app.tensors import Signature, TensorSpec
+from app.schema.constraints import compiled
+from app.schema.fragment import Value, read, resolved
+from app.tensors import Signature, TensorSpec, storage
 
-_DTYPES: Final = {"number": "float64", "integer": "int64", "boolean": "bool", "string": "string"}
-_ANNOTATIONS: Final = frozenset(
-    {"$comment", "$defs", "$id", "$schema", "default", "deprecated", "description", "examples"}
-    | {"format", "readOnly", "title", "type", "writeOnly"}
-)
-"""Keywords of one value that refuse nothing, or that its data type says already."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """What a JSON Schema says of one value."""
-
-    dtype: str
-    sizes: tuple[int | None, ...] = ()
-    nullable: bool = False
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-    examples: tuple[Any, ...] = ()
+_KINDS: Final = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
+_WIDTHS: Final = "buif"
+"""Kinds of numpy types; each holds what those before it do."""
 
 
 def declare(derived: Signature, document: Mapping[str, Any]) -> Signature:
@@ -36,41 +25,64 @@ def declare(derived: Signature, document: Mapping[str, Any]) -> Signature:
     Raises:
         ModelInvalid: the two contradict each other, or the document cannot be read.
     """
+    compiled(document)
+    document = resolved(document, document)
     if document.get("type") == "object" or "properties" in document:
         return _declare_columns(derived, document)
-    if len(derived.inputs) != 1:
+    if len(derived.inputs) > 1:
         names = ", ".join(spec.name for spec in derived.inputs)
         raise ModelInvalid(f"schema.json must be an object with properties for {names}")
-    spec = _merged(derived.inputs[0], _read(document, document), batched=derived.batched)
+    value = read(document, document)
+    alone = TensorSpec("input", value.dtype, (None, *value.sizes))
+    base = derived.inputs[0] if derived.inputs else alone
+    spec = _merged(base, value, batched=derived.batched or not derived.inputs)
     return replace(derived, inputs=(spec,), declared=document, guessed=())
 
 
 def _declare_columns(derived: Signature, document: Mapping[str, Any]) -> Signature:
     properties = document.get("properties", {})
-    if not properties or not all(isinstance(p, (dict, bool)) for p in properties.values()):
+    if not properties:
         raise ModelInvalid("schema.json: properties must name at least one column")
     required = frozenset(document.get("required", ()))
-    wanted = {spec.name: spec for spec in derived.inputs}
-    if _is_matrix(derived, properties):
-        dtype = derived.inputs[0].dtype
-        wanted = {name: TensorSpec(name, dtype, (None,)) for name in properties}
-    for name in wanted:
-        if name not in properties:
-            near = difflib.get_close_matches(name, properties, n=1)
-            hint = f'; did you mean it by "{near[0]}"?' if near else ""
-            raise ModelInvalid(f'schema.json has no property "{name}", which the model takes{hint}')
+    for name in sorted(required - properties.keys()):
+        raise ModelInvalid(f'schema.json requires "{name}", no property{_near(name, properties)}')
+    wanted = _wanted(derived, properties)
+    batched = derived.batched or not derived.inputs
     inputs = []
     for name, fragment in properties.items():
-        value = _read(fragment if isinstance(fragment, dict) else {}, document)
-        base = wanted.get(name, TensorSpec(name, value.dtype, (None, *value.sizes)))
-        spec = _merged(base, value, batched=derived.batched)
-        default = fragment.get("default") if isinstance(fragment, dict) else None
-        may_lack = name not in required and (default is not None or spec.nullable)
-        inputs.append(replace(spec, required=not may_lack, default=default))
-    extra = document.get("additionalProperties", True) is not False
-    return replace(
-        derived, inputs=tuple(inputs), extra_columns=extra, declared=document, guessed=()
+        value = read(fragment, document)
+        shape = (None, *value.sizes) if batched else value.sizes
+        base = wanted.get(name, TensorSpec(name, value.dtype, shape, nullable=value.nullable))
+        spec = _merged(base, value, batched=batched)
+        is_null = value.default is None
+        may_lack = name not in required and not (is_null and (value.sizes or not spec.nullable))
+        inputs.append(replace(spec, required=not may_lack, default=value.default))
+    closed = False in (
+        document.get("additionalProperties", True),
+        document.get("unevaluatedProperties", True),
     )
+    return replace(
+        derived, inputs=tuple(inputs), extra_columns=not closed, declared=document, guessed=()
+    )
+
+
+def _wanted(derived: Signature, properties: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    """What the model takes by name, all of it among `properties`."""
+    if _is_matrix(derived, properties):
+        base = derived.inputs[0]
+        return {name: replace(base, name=name, shape=(None,)) for name in properties}
+    for spec in derived.inputs:
+        if spec.name not in properties:
+            raise ModelInvalid(
+                f'schema.json has no property "{spec.name}", which the model takes'
+                f"{_near(spec.name, properties)}"
+            )
+    return {spec.name: spec for spec in derived.inputs}
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f'; did you mean it by "{near[0]}"?' if near else ""
 
 
 def _is_matrix(derived: Signature, properties: Mapping[str, Any]) -> bool:
@@ -87,81 +99,63 @@ def _is_matrix(derived: Signature, properties: Mapping[str, Any]) -> bool:
     return True
 
 
-def _merged(base: TensorSpec, value: _Value, *, batched: bool) -> TensorSpec:
+def _merged(base: TensorSpec, value: Value, *, batched: bool) -> TensorSpec:
     """`base`, narrowed by what the schema says; the model's own width of numbers is kept."""
-    shape = base.shape
-    if value.sizes:
-        rows = shape[:1] if batched else ()
-        own = shape[len(rows) :]
-        if len(own) != len(value.sizes) or any(
-            a is not None and b is not None and a != b
-            for a, b in zip(own, value.sizes, strict=True)
-        ):
-            raise ModelInvalid(f'schema.json and the model disagree on the shape of "{base.name}"')
-        shape = (*rows, *(b if a is None else a for a, b in zip(own, value.sizes, strict=True)))
-    same = storage(base.dtype).kind == storage(value.dtype).kind and base.dtype != "any"
-    if base.dtype == "string" and value.dtype != "string":
-        raise ModelInvalid(f'the model takes text as "{base.name}", schema.json says otherwise')
-    if storage(base.dtype).kind in "fiub" and storage(value.dtype).kind == "O":
-        if value.dtype == "string":
-            raise ModelInvalid(f'the model takes numbers as "{base.name}", schema.json says text')
-        same = True
+    dtype = _dtype(base, value)
+    holds_null = storage(base.dtype).kind == "f" or base.dtype in ("any", "datetime")
+    if value.nullable and not base.nullable and not holds_null:
+        if value.is_typed and value.dtype != "any":
+            raise ModelInvalid(f'the model takes no null as "{base.name}", schema.json says it may')
+        value = replace(value, nullable=False)
+    rules = dict(value.constraints)
+    if value.dtype == "int64" and storage(dtype).kind == "f":
+        rules["type"] = ["integer", "null"] if value.nullable else "integer"
+    shape = _shape(base, value, batched=batched)
+    if batched and shape == (None, 1) and value.sizes:
+        rules = dict(rules.get("items", {}))  # a row of one value travels as that value
     return replace(
         base,
         shape=shape,
-        dtype=base.dtype if same else value.dtype,
+        dtype=dtype,
         nullable=value.nullable,
-        constraints=value.constraints,
+        constraints=rules,
         examples=value.examples,
     )
 
 
-def _read(fragment: Mapping[str, Any], document: Mapping[str, Any]) -> _Value:
-    fragment = _resolved(fragment, document)
-    types = fragment.get("type", ())
-    types = [types] if isinstance(types, str) else list(types) or _types_of_enum(fragment)
-    nullable = "null" in types
-    types = [t for t in types if t != "null"]
-    if types == ["array"]:
-        inner = _read(fragment.get("items", {}), document)
-        low, high = fragment.get("minItems"), fragment.get("maxItems")
-        size = low if low == high and isinstance(low, int) else None
-        nested = {"items": dict(inner.constraints)} if inner.constraints else {}
-        return _Value(inner.dtype, (size, *inner.sizes), inner.nullable, nested)
-    dtype = _DTYPES.get(types[0], "any") if len(types) == 1 else "any"
-    if set(types) == {"integer", "number"}:
-        dtype = "float64"
-    if dtype == "string" and fragment.get("format") == "date-time":
-        dtype = "datetime"
-    left = {k: v for k, v in fragment.items() if k not in _ANNOTATIONS}
-    return _Value(dtype, (), nullable or not types, left, tuple(fragment.get("examples", ())))
+def _shape(base: TensorSpec, value: Value, *, batched: bool) -> tuple[int | None, ...]:
+    rows, own = (base.shape[:1], base.shape[1:]) if batched else ((), base.shape)
+    if not value.sizes and (not value.is_typed or not own or (batched and own == (1,))):
+        return base.shape
+    pairs = list(zip(own, value.sizes, strict=False))
+    if len(own) != len(value.sizes) or any(a != b and None not in (a, b) for a, b in pairs):
+        raise ModelInvalid(f'schema.json and the model disagree on the shape of "{base.name}"')
+    return (*rows, *(b if a is None else a for a, b in pairs))
 
 
-def _resolved(fragment: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With a local `$ref` followed, and pydantic's `anyOf: [X, null]` told by `type`."""
-    reference = fragment.get("$ref")
-    if isinstance(reference, str):
-        if not reference.startswith("#/$defs/"):
-            raise ModelInvalid("schema.json: only references to #/$defs/ are followed")
-        found = document.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
-        if not isinstance(found, dict):
-            raise ModelInvalid("schema.json: a $ref points to nothing")
-        rest = {k: v for k, v in fragment.items() if k != "$ref"}
-        return _resolved({**found, **rest}, document)
-    options = fragment.get("anyOf")
-    if isinstance(options, list) and len(options) == 2 and {"type": "null"} in options:
-        other = next(o for o in options if o != {"type": "null"})
-        rest = {k: v for k, v in fragment.items() if k != "anyOf"}
-        inner = _resolved({**other, **rest}, document)
-        return {**inner, "type": [inner["type"], "null"]} if "type" in inner else inner
-    return fragment
-
-
-def _types_of_enum(fragment: Mapping[str, Any]) -> list[str]:
-    """The types of the values listed, where the fragment itself names none."""
-    values = fragment.get("enum") or ([fragment["const"]] if "const" in fragment else [])
-    names = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
-    return sorted({names.get(type(value), "object") for value in values})
+def _dtype(base: TensorSpec, value: Value) -> str:
+    """The narrower of what the model and the schema say."""
+    own, said = storage(base.dtype).kind, storage(value.dtype).kind
+    if base.dtype == "any":
+        narrow = value.dtype
+    elif base.dtype == "string":
+        if value.dtype not in ("string", "datetime", "any"):
+            raise ModelInvalid(f'the model takes text as "{base.name}", schema.json says otherwise')
+        return "string"
+    elif own == said:
+        return base.dtype
+    elif value.dtype == "string" or (said == "M" and base.dtype != "float64"):
+        taken = _KINDS.get(own, "date-times")
+        raise ModelInvalid(f'the model takes {taken} as "{base.name}", schema.json says text')
+    elif said == "M":
+        return value.dtype
+    elif value.dtype == "any" or _WIDTHS.index(own) <= _WIDTHS.index(said):
+        return base.dtype
+    else:
+        narrow = value.dtype
+    if narrow == "int64" and (value.nullable or base.dtype == "float16"):
+        return base.dtype if own == "f" else "float64"  # of integers only, but able to be NaN
+    return narrow
 
 
 def json_schema(signature: Signature) -> dict[str, Any]:
@@ -180,12 +174,18 @@ def json_schema(signature: Signature) -> dict[str, Any]:
 
 def _fragment(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
     types = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "M": "string"}
-    name = types.get(storage(spec.dtype).kind, "string" if spec.dtype == "string" else None)
+    number = storage(spec.dtype)
+    name = types.get(number.kind, "string" if spec.dtype == "string" else None)
     fragment: dict[str, Any] = {}
     if name is not None:
         fragment["type"] = [name, "null"] if spec.nullable else name
     if spec.dtype == "datetime":
         fragment["format"] = "date-time"
+    if number.kind in "iu" and number.itemsize < 8:
+        limits = np.iinfo(number)
+        fragment |= {"minimum": int(limits.min), "maximum": int(limits.max)}
+    elif number.kind == "u":
+        fragment["minimum"] = 0
     sizes = spec.shape[1:] if batched else spec.shape
     for size in reversed(() if batched and sizes == (1,) else sizes):
         fragment = {"type": "array", "items": fragment}

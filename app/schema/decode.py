@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from app.errors import BadRequest, Fault, SchemaMismatch
+from app.errors import MAX_FAULTS, BadRequest, Fault, ModelInvalid, SchemaMismatch
 from app.schema import forms, values
 from app.schema.constraints import Constraints
 from app.schema.forms import MISSING, Columns
@@ -21,6 +22,8 @@ class Schema:
         self._layout = Layout.of(signature)
         self._constraints = Constraints(signature)
         self._inputs = tuple((s, self._layout.depths[s.name]) for s in signature.inputs)
+        for spec, depth in self._inputs:
+            self._check_default(spec, depth)
 
     def decode(self, data: Any) -> tuple[Batch, bool]:
         """A well-shaped batch, and whether `data` was a single record of a model that takes many.
@@ -32,17 +35,19 @@ class Schema:
         columns = forms.read(data, self._layout)
         arrays: dict[str, Array] = {}
         faults = columns.faults
+        bad: dict[str, Collection[int]] = {}
         for spec, depth in self._inputs:
             array = values.at_once(columns.values[spec.name], spec, depth)
             if array is None:
                 array, found = self._one_by_one(columns, spec, depth)
                 faults.extend(found)
+                bad[spec.name] = _rows_of(found, columns)
             if array is not None:
                 arrays[spec.name] = self._shaped(array, spec)
-        faults.extend(self._constraints.faults(columns, arrays.keys(), misfits=bool(faults)))
+        faults.extend(self._constraints.faults(columns, bad, misfits=bool(faults)))
         if faults:
             raise SchemaMismatch.of(sorted(faults, key=_by_row))
-        single = columns.single and self.signature.batched
+        single = columns.single and self._layout.batched
         return Batch(arrays, columns.rows, len(columns.extra)), single
 
     def call(self, document: Any) -> Call:
@@ -74,11 +79,20 @@ class Schema:
         given = columns.values[spec.name]
         if spec.required and given and all(value is MISSING for value in given):
             return None, [self._absent(spec, columns)]
-        if not spec.required:
-            given = [spec.default if value is MISSING else value for value in given]
-            columns.values[spec.name] = given
         column = spec.name if len(self._inputs) > 1 else None
         return values.one_by_one(given, spec, depth, column, single=columns.single)
+
+    def _check_default(self, spec: TensorSpec, depth: int) -> None:
+        if spec.default is None:
+            return
+        columns = Columns({s.name: [] for s, _ in self._inputs}, 1, single=True)
+        columns.values[spec.name] = [spec.default]
+        _, faults = values.one_by_one([spec.default], spec, depth, spec.name, single=True)
+        faults = faults or self._constraints.faults(columns, {}, misfits=True)
+        if faults:
+            raise ModelInvalid(
+                f'schema.json: the default of "{spec.name}" does not fit it: {faults[0].message}'
+            )
 
     def _absent(self, spec: TensorSpec, columns: Columns) -> Fault:
         """A column that no record has, and the unknown name that may have been meant for it."""
@@ -89,11 +103,18 @@ class Schema:
 
     def _shaped(self, array: Array, spec: TensorSpec) -> Array:
         """With the axes of the signature: none for rows where it has none, a last one of size 1."""
-        if not self.signature.batched:
+        if not self._layout.batched:
             return array[0] if array.ndim > len(spec.shape) else array
         if array.ndim < len(spec.shape):
             return array.reshape(-1, *(1 for _ in spec.shape[1:]))
         return array
+
+
+def _rows_of(faults: Sequence[Fault], columns: Columns) -> Collection[int]:
+    """Rows of one column that are not to be looked at again: all, where not all faults are told."""
+    if len(faults) >= MAX_FAULTS:
+        return range(columns.rows)
+    return {0 if fault.row is None else fault.row for fault in faults}
 
 
 def _by_row(fault: Fault) -> int:

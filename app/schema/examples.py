@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.schema.layout import record_depth
-from app.schema.values import storage
-from app.tensors import Signature, TensorSpec
+from app.tensors import Signature, TensorSpec, storage
 
 _FREE_SIZE: Final = 4
 """Length made up for an axis that may have any."""
@@ -28,14 +29,24 @@ def made_up(signature: Signature, variant: int) -> Any:
 def _value(spec: TensorSpec, variant: int, *, batched: bool) -> Any:
     depth = record_depth(spec, batched)
     sizes = spec.shape[len(spec.shape) - depth :] if depth else ()
-    value = _scalar(spec, variant)
-    for size in reversed(sizes):
-        value = [value] * (_FREE_SIZE if size is None else size)
+    rules: Mapping[str, Any] = spec.constraints
+    lengths = []
+    for size in sizes:
+        lengths.append(_length(rules) if size is None else size)
+        inner = rules.get("items")
+        rules = inner if isinstance(inner, dict) else {}
+    value = _scalar(spec, rules, variant)
+    for length in reversed(lengths):
+        value = [value] * length
     return value
 
 
-def _scalar(spec: TensorSpec, variant: int) -> Any:
-    rules = spec.constraints
+def _length(rules: Mapping[str, Any]) -> int:
+    low, high = rules.get("minItems", 0), rules.get("maxItems", _FREE_SIZE)
+    return int(max(low, min(high, _FREE_SIZE)))
+
+
+def _scalar(spec: TensorSpec, rules: Mapping[str, Any], variant: int) -> Any:
     if spec.examples:
         return spec.examples[variant % len(spec.examples)]
     if "const" in rules:
@@ -43,38 +54,37 @@ def _scalar(spec: TensorSpec, variant: int) -> Any:
     options = [option for option in rules.get("enum", ()) if option is not None]
     if options:
         return options[variant % len(options)]
-    return _of_kind(spec, variant)
-
-
-def _of_kind(spec: TensorSpec, variant: int) -> Any:
     kind = storage(spec.dtype).kind
     if kind == "b":
         return variant % 2 == 0
     if kind == "M":
         return f"2020-01-{1 + variant % 28:02d}T00:00:00Z"
     if spec.dtype == "string":
-        return _text(spec, variant)
+        return _text(rules, variant)
     if spec.dtype == "any":
         return variant
-    low, high = _bounds(spec)
-    value = low + variant * (0.5 if kind == "f" else 1)
-    return value if value <= high else low
+    is_whole = kind in "iu" or rules.get("type") in ("integer", ["integer", "null"])
+    return _number(rules, variant, is_whole=is_whole)
 
 
-def _text(spec: TensorSpec, variant: int) -> str:
-    text = ("a text", "another text")[variant % 2]
-    return text.ljust(spec.constraints.get("minLength", 0), ".")[
-        : spec.constraints.get("maxLength")
-    ]
+def _text(rules: Mapping[str, Any], variant: int) -> str:
+    text = ("a text", "another text")[variant % 2].ljust(int(rules.get("minLength", 0)), ".")
+    return text[: int(rules.get("maxLength", len(text)))]
 
 
-def _bounds(spec: TensorSpec) -> tuple[float, float]:
-    rules = spec.constraints
-    step = rules.get("multipleOf", 1)
-    low = rules.get("minimum", rules.get("exclusiveMinimum"))
-    high = rules.get("maximum", rules.get("exclusiveMaximum"))
-    if low is None:
-        low = 0 if high is None else min(0, high - step)
-    elif "minimum" not in rules:
-        low = low + step if high is None else (low + high) / 2
-    return low, float("inf") if high is None else high
+def _number(rules: Mapping[str, Any], variant: int, *, is_whole: bool) -> float:
+    """The lowest number that `rules` allow, and then the next ones."""
+    step = rules.get("multipleOf", 1 if is_whole else 0.5)
+    low, high = rules.get("minimum", -math.inf), rules.get("maximum", math.inf)
+    above, below = rules.get("exclusiveMinimum", -math.inf), rules.get("exclusiveMaximum", math.inf)
+    least, most = max(low, above), min(high, below)
+    if not is_whole and "multipleOf" not in rules and math.isfinite(most - least):
+        step = min(step, (most - least) / 4)
+    start = least if math.isfinite(least) else min(0, most - step if math.isfinite(most) else 0)
+    first = math.ceil(start / step) * step if is_whole or "multipleOf" in rules else start
+    if first <= above and math.isfinite(above):
+        first += step
+    value = first + variant * step
+    if value > high or value >= below:
+        value = first
+    return int(value) if is_whole else value

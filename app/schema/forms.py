@@ -7,8 +7,10 @@ that is absent is `MISSING`, one whose row cannot be read is `SKIPPED` (its faul
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
@@ -19,6 +21,11 @@ from app.schema.layout import Layout
 MISSING: Final = object()
 SKIPPED: Final = object()
 _SPLIT_KEYS: Final = frozenset({"columns", "index", "data"})
+_NOT_JSON: Final = re.compile("-?(NaN|Infinity)")
+_MAX_NAME: Final = 100
+"""Characters of a client's own column name that are told back."""
+_MAX_NEAR: Final = 200
+"""Names that are compared for likeness, so that a payload of many cannot keep us busy."""
 
 
 @dataclass(slots=True)
@@ -38,12 +45,16 @@ def read(data: Any, layout: Layout) -> Columns:
         try:
             data = orjson.loads(data)
         except orjson.JSONDecodeError as error:
+            hint = (
+                "; NaN and Infinity are not: send null" if _NOT_JSON.match(data, error.pos) else ""
+            )
             raise BadRequest(
-                f"data is a text that starts like JSON and is not JSON: {error}"
+                "data is a text that starts like JSON and is not JSON: "
+                f"{error.msg} (line {error.lineno}, column {error.colno}){hint}"
             ) from None
     if isinstance(data, dict):
         return _object(data, layout)
-    if isinstance(data, list) and data and any(isinstance(row, dict) for row in data):
+    if isinstance(data, list) and dict in set(map(type, data)):
         return _records(data, layout)
     return _nested(data, layout)
 
@@ -69,7 +80,10 @@ def depth_of(value: Any) -> int:
 
 def near(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` most like `name`, if any is."""
-    folded = {other.casefold(): other for other in names}
+    if len(name) > _MAX_NAME:
+        return None
+    short = (other for other in names if len(other) <= _MAX_NAME)
+    folded = {other.casefold(): other for other in islice(short, _MAX_NEAR)}
     found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
     return folded[found[0]] if found else None
 
@@ -83,9 +97,10 @@ def _object(data: dict[str, Any], layout: Layout) -> Columns:
         if data and all(isinstance(value, dict) for value in data.values()):
             rows = next(iter(data.values())).keys()
             if all(value.keys() == rows for value in data.values()):
-                return _columns({k: [v[r] for r in rows] for k, v in data.items()}, layout)
+                columns = {k: [v[r] for r in rows] for k, v in data.items()}
+                return _columns(columns, len(rows), layout)
         if _are_columns(data, layout):
-            return _columns(data, layout)
+            return _columns(data, None, layout)
     return _gather([data], layout, single=True)
 
 
@@ -94,13 +109,21 @@ def _are_columns(data: dict[str, Any], layout: Layout) -> bool:
         return False
     known = [(name, value) for name, value in data.items() if name in layout.depths]
     return bool(known) and all(
-        depth_of(value) == layout.depths[name] + 1 or value == [] for name, value in known
+        not value or depth_of(value) == layout.depths[name] + 1 or _are_ones(value, name, layout)
+        for name, value in known
     )
 
 
-def _columns(data: Mapping[str, list[Any]], layout: Layout) -> Columns:
+def _are_ones(value: list[Any], name: str, layout: Layout) -> bool:
+    """Rows of one value each, for an input of one value."""
+    return layout.depths[name] == 0 and all(_is_one(row) for row in value)
+
+
+def _columns(data: Mapping[str, list[Any]], rows: int | None, layout: Layout) -> Columns:
+    """Of columns of lists; None: as many `rows` as the first column that is known."""
     known = {name: data[name] for name in layout.names if name in data}
-    rows = len(next(iter(known.values()), ()))
+    if rows is None:
+        rows = len(next(iter(known.values())))
     faults = [
         Fault(None, name, f"{rows} values as in the first column", str(len(values)))
         for name, values in known.items()
@@ -108,9 +131,14 @@ def _columns(data: Mapping[str, list[Any]], layout: Layout) -> Columns:
     ]
     if faults:
         raise SchemaMismatch.of(faults)
-    values: dict[str, Sequence[Any]] = {
-        name: known.get(name, [MISSING] * rows) for name in layout.names
-    }
+    values: dict[str, Sequence[Any]] = {}
+    for name in layout.names:
+        column = known.get(name)
+        if column is None:
+            column = [MISSING] * rows
+        elif column and isinstance(column[0], list) and _are_ones(column, name, layout):
+            column = [row[0] for row in column]
+        values[name] = column
     return _with_extra(Columns(values, rows, single=False), data, layout)
 
 
@@ -119,68 +147,75 @@ def _split(names: Any, rows: Any, layout: Layout) -> Columns:
         raise SchemaMismatch("columns and data of pandas' split form must both be lists")
     if not all(isinstance(name, str) for name in names):
         raise SchemaMismatch("columns of pandas' split form must be names")
-    faults = _length_faults(rows, len(names))
-    bad = {fault.row for fault in faults}
+    if len(set(names)) != len(names):
+        raise SchemaMismatch("columns of pandas' split form must differ from each other")
+    bad, faults = _length_faults(rows, len(names))
     columns: dict[str, list[Any]] = {
         name: [SKIPPED if r in bad else row[i] for r, row in enumerate(rows)]
         for i, name in enumerate(names)
     }
-    read = _columns(columns, layout) if columns else _gather([], layout, single=False)
+    read = _columns(columns, len(rows), layout)
     read.faults.extend(faults)
     return read
 
 
 def _records(data: list[Any], layout: Layout) -> Columns:
-    faults = [
-        Fault(row, None, "an object, as the other records are", kind(record))
-        for row, record in enumerate(data)
-        if not isinstance(record, dict)
-    ]
-    if faults:
-        raise SchemaMismatch.of(faults)
-    return _gather(data, layout, single=False)
+    """Records by name; one that is no object is told, and the others are looked at all the same."""
+    bad = [row for row, record in enumerate(data) if not isinstance(record, dict)]
+    if not bad:
+        return _gather(data, layout, single=False)
+    skipped = dict.fromkeys(layout.names, SKIPPED)
+    read = _gather([r if isinstance(r, dict) else skipped for r in data], layout, single=False)
+    wanted = "an object, as the other records are"
+    read.faults.extend(Fault(row, None, wanted, kind(data[row])) for row in bad[:MAX_FAULTS])
+    return read
 
 
 def _gather(records: list[dict[str, Any]], layout: Layout, *, single: bool) -> Columns:
     """Records by name; what a record lacks is MISSING."""
     values: dict[str, Sequence[Any]] = {}
+    is_complete = True
     for name in layout.names:
         try:
             values[name] = [record[name] for record in records]
         except KeyError:
             values[name] = [record.get(name, MISSING) for record in records]
+            is_complete = False
     read = Columns(values, len(records), single)
-    if all(len(record) == len(layout.names) for record in records) and not any(
-        MISSING in column for column in values.values()
-    ):
+    width = len(layout.names)
+    if is_complete and all(len(record) == width for record in records):
         return read
-    return _with_extra(read, {name: None for record in records for name in record}, layout)
+    return _with_extra(read, dict.fromkeys(chain.from_iterable(records)), layout)
 
 
 def _with_extra(read: Columns, names: Iterable[str], layout: Layout) -> Columns:
     read.extra = tuple(name for name in names if name not in layout.depths)
     if read.extra and layout.refuses_extra:
         read.faults.extend(
-            Fault(None, name, "no such column", "one", near(name, layout.names))
+            Fault(None, name[:_MAX_NAME], "no such column", "one", near(name, layout.names))
             for name in read.extra[:MAX_FAULTS]
         )
     return read
 
 
 def _nested(data: Any, layout: Layout) -> Columns:
+    if layout.batched and data == []:
+        return Columns({name: [] for name in layout.names}, 0, single=False)
     if layout.record_depth is None:
         raise SchemaMismatch(
             f"data must be an object with {_listed(layout.names)}, or a list of such"
         )
     depth = depth_of(data)
-    if layout.batched and data == []:
-        return Columns({name: [] for name in layout.names}, 0, single=False)
     if layout.columns:
         return _rows(data, depth, layout)
     name = layout.names[0]
-    if depth == layout.record_depth or not layout.batched:
+    if not layout.batched:
         return Columns({name: [data]}, 1, single=True)
-    if layout.record_depth == 0 and depth == 2 and all(_is_one(row) for row in data):
+    if depth == 1 and layout.record_depth == 1 and list in set(map(type, data)):
+        depth = 2  # a batch whose first row is no list
+    if depth == layout.record_depth:
+        return Columns({name: [data]}, 1, single=True)
+    if depth == 2 and _are_ones(data, name, layout):
         return Columns({name: [row[0] for row in data]}, len(data), single=False)
     if depth == layout.record_depth + 1:
         return Columns({name: data}, len(data), single=False)
@@ -193,14 +228,13 @@ def _is_one(row: Any) -> bool:
 
 def _rows(data: Any, depth: int, layout: Layout) -> Columns:
     """Rows by position: one (depth 1) or a list of them (depth 2)."""
-    if depth == 1 and not any(isinstance(value, list) for value in data):
+    if depth == 1 and list not in set(map(type, data)):
         data, single = [data], True
     elif isinstance(data, list):
         single = False
     else:
         raise SchemaMismatch(_hint(data, depth, layout))
-    faults = _length_faults(data, layout.columns, single=single)
-    bad = {0 if fault.row is None else fault.row for fault in faults}
+    bad, faults = _length_faults(data, layout.columns, single=single)
     if bad:
         blank = [SKIPPED] * layout.columns
         data = [blank if r in bad else row for r, row in enumerate(data)]
@@ -208,17 +242,18 @@ def _rows(data: Any, depth: int, layout: Layout) -> Columns:
     return Columns(values, len(data), single, faults=faults)
 
 
-def _length_faults(rows: list[Any], length: int, *, single: bool = False) -> list[Fault]:
-    return [
-        Fault(
-            None if single else r,
-            None,
-            f"{length} values",
-            str(len(row)) if isinstance(row, list) else kind(row),
-        )
-        for r, row in enumerate(rows)
-        if not isinstance(row, list) or len(row) != length
-    ]
+def _length_faults(
+    rows: list[Any], length: int, *, single: bool = False
+) -> tuple[frozenset[int], list[Fault]]:
+    """Every row that is not a list of `length`, and the faults of the first ones."""
+    if all(type(row) is list and len(row) == length for row in rows):
+        return frozenset(), []
+    bad = [r for r, row in enumerate(rows) if not isinstance(row, list) or len(row) != length]
+    faults = []
+    for r in bad[:MAX_FAULTS]:
+        got = str(len(rows[r])) if isinstance(rows[r], list) else kind(rows[r])
+        faults.append(Fault(None if single else r, None, f"{length} values", got))
+    return frozenset(bad), faults
 
 
 def _hint(data: Any, depth: int, layout: Layout) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,12 +27,12 @@ def check_outputs(asked: Any, signature: Signature) -> tuple[str, ...] | None:
     known += [alias for alias in signature.aliases if alias not in known]
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name[:100], known, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
             raise SchemaMismatch(
-                f'the model has no output "{name[:100]}"{hint} It gives {", ".join(known)}'
+                f'the model has no output "{name[:100]}", only {", ".join(known)}{hint}'
             )
-    return tuple(asked)
+    return tuple(dict.fromkeys(asked))
 
 
 def results(prediction: Prediction, call: Call, signature: Signature) -> Any:
@@ -46,9 +47,13 @@ def results(prediction: Prediction, call: Call, signature: Signature) -> Any:
 def plain(value: Any) -> Any:
     """Lists and scalars of Python in place of arrays; NaN and infinity as None."""
     if isinstance(value, np.ndarray):
+        if value.dtype.kind in "mM":
+            return value.astype(str).tolist()
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return plain(value.astype(object))
-        return plain(value.tolist()) if value.dtype.kind == "O" else value.tolist()
+            return plain(value.astype(np.float64).astype(object))
+        if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+            return value.astype(np.float64).tolist()
+        return plain(value.tolist()) if value.dtype.kind in "OS" else value.tolist()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -56,8 +61,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(np.asarray(value))
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
+        return float(value) if math.isfinite(value) else None
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _output(prediction: Prediction, name: str, signature: Signature) -> Any:
@@ -71,6 +76,8 @@ def _value(output: Any, call: Call) -> Any:
         output = output[0]
     if not isinstance(output, np.ndarray):
         return plain(output)
+    if output.dtype.kind == "f" and output.dtype.itemsize > 8:
+        output = output.astype(np.float64)  # orjson knows no wider one
     if output.dtype.kind in "fiub" and output.ndim:
-        return np.ascontiguousarray(output)
+        return np.ascontiguousarray(output, dtype=output.dtype.newbyteorder("="))
     return plain(output)

@@ -7,30 +7,40 @@ then `one_by_one` finds every fault. docs/protocols.md lists the rules for awkwa
 from __future__ import annotations
 
 import math
+from array import array as buffer_of
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
 
 from app.errors import MAX_FAULTS, Fault
 from app.schema.forms import MISSING, SKIPPED, depth_of, kind
-from app.tensors import Array, TensorSpec
+from app.tensors import Array, TensorSpec, storage
 
 _EXACT_FLOAT: Final = 2**53
 """Above it a float no longer says which integer was meant (IEEE 754 binary64)."""
 
+_TEXT: Final = frozenset({str})
+_AT_ONCE: Final = {
+    "f": frozenset({int, float, bool}),
+    "i": frozenset({int, bool}),
+    "u": frozenset({int, bool}),
+    "b": frozenset({bool}),
+    "M": frozenset[type](),
+    "O": frozenset({int, float, bool, str}),
+}
+"""Kind of a numpy type -> Python's types that become it without a closer look."""
+
+_BUFFERS: Final = {"i1": "b", "i2": "h", "i4": "i", "i8": "q"} | {
+    "u1": "B", "u2": "H", "u4": "I", "u8": "Q"
+}  # fmt: skip
+"""Integer types -> type codes of `array.array`, which refuses what is out of range."""
+
 
 class Misfit(Exception):
     """One value does not fit; the text is what was got."""
-
-
-@lru_cache(maxsize=64)
-def storage(dtype: str) -> np.dtype[Any]:
-    """The numpy type that holds `dtype` in a batch."""
-    held = {"string": "O", "any": "O", "datetime": "datetime64[us]", "bfloat16": "float32"}
-    return np.dtype(held.get(dtype, dtype))
 
 
 def expected(spec: TensorSpec) -> str:
@@ -43,57 +53,89 @@ def expected(spec: TensorSpec) -> str:
         words = {"f": "a number", "i": "an integer", "u": "a non-negative integer"}
         words |= {"b": "true or false", "M": "a date-time (RFC 3339)"}
         wanted = words.get(number.kind, "a string" if spec.dtype == "string" else "a value")
-    return f"{wanted} or null" if spec.nullable else wanted
+    return f"{wanted} or null" if spec.nullable and number.kind not in "iu" else wanted
 
 
 def at_once(values: Sequence[Any], spec: TensorSpec, depth: int) -> Array | None:
-    """The whole column by numpy; None when any value wants a closer look.
+    """The whole column; None when any value wants a closer look.
 
     Args:
         values: one per record, each nested `depth` deep.
     """
+    if not depth:
+        return _scalars(values, spec)
+    sizes = _sizes(values, spec, depth)
+    flat = _numbers(values, spec, sizes)
+    if flat is None:
+        items: list[Any] = []
+        flat = _scalars(items, spec) if _pour(items.extend, values, sizes) else None
+    return None if flat is None else flat.reshape(len(values), *sizes)
+
+
+def _scalars(values: Sequence[Any], spec: TensorSpec) -> Array | None:
+    """Of `values` that are no lists. numpy would read "1" as a number: hence the look at types."""
     wanted = storage(spec.dtype)
+    kinds = set(map(type, values))
+    if spec.nullable and wanted.kind in "fO":
+        kinds.discard(NoneType)
+    if not kinds <= (_TEXT if spec.dtype == "string" else _AT_ONCE[wanted.kind]):
+        return None
     if wanted.kind == "O":
-        return _objects_at_once(values, spec, depth)
+        return _objects(values)
     try:
-        array = np.asarray(values)
-    except ValueError:
+        if wanted.kind == "f":
+            return _narrowed(np.array(values, dtype=np.float64), wanted)
+        return None if _holds_null(spec) else np.array(values, dtype=wanted)
+    except OverflowError:
         return None
-    if array.ndim != depth + 1 or not _shape_fits(array.shape[1:], spec, depth):
+
+
+def _numbers(values: Sequence[Any], spec: TensorSpec, sizes: list[int]) -> Array | None:
+    """Nested numbers, none of them null; a buffer of doubles takes no text, and no null."""
+    wanted = storage(spec.dtype)
+    code = "d" if wanted.kind == "f" else _BUFFERS.get(wanted.str[1:])
+    if code is None:
         return None
-    if wanted.kind == "f" and array.dtype.kind in "fiub":
-        return _narrowed(array, wanted)
-    if wanted.kind in "iu" and array.dtype.kind in "iub":
-        info = np.iinfo(wanted)
-        if array.size and (int(array.min()) < info.min or int(array.max()) > info.max):
+    buffer = buffer_of(code)
+    try:
+        if not _pour(buffer.fromlist, values, sizes):
             return None
-        return array.astype(wanted, copy=False)
-    return array if wanted.kind == "b" and array.dtype.kind == "b" else None
+    except (TypeError, OverflowError):
+        return None
+    flat: Array = np.frombuffer(buffer, dtype=code)
+    return _narrowed(flat, wanted) if code == "d" else flat
 
 
-def _objects_at_once(values: Sequence[Any], spec: TensorSpec, depth: int) -> Array | None:
-    if depth:
-        return None
-    if spec.dtype == "string" and not all(type(value) is str for value in values):
-        return None
-    if MISSING in values or SKIPPED in values or any(isinstance(v, (list, dict)) for v in values):
-        return None
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+def _pour(add: Callable[[list[Any]], None], lists: Sequence[Any], sizes: list[int]) -> bool:
+    """Give `add` each innermost list in turn; False at the first that is not of `sizes`."""
+    size, *inner = sizes
+    for item in lists:
+        if type(item) is not list or len(item) != size:
+            return False
+        if not inner:
+            add(item)
+        elif not _pour(add, item, inner):
+            return False
+    return True
 
 
 def _narrowed(array: Array, wanted: np.dtype[Any]) -> Array | None:
+    if wanted == array.dtype:
+        return array
     with np.errstate(over="ignore"):
-        narrowed = array.astype(wanted, copy=False)
-    if wanted.itemsize < 8 and not np.isfinite(narrowed).all():
-        return None
-    return narrowed
+        narrowed = array.astype(wanted)
+    return None if np.isinf(narrowed).any() else narrowed
 
 
-def _shape_fits(shape: tuple[int, ...], spec: TensorSpec, depth: int) -> bool:
-    wanted = spec.shape[len(spec.shape) - depth :] if depth else ()
-    return all(w is None or w == s for w, s in zip(wanted, shape, strict=True))
+def _holds_null(spec: TensorSpec) -> bool:
+    """A column of true, false and null, which only objects can be."""
+    return spec.nullable and storage(spec.dtype).kind == "b"
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def one_by_one(
@@ -104,6 +146,8 @@ def one_by_one(
     Args:
         column: how faults name the column; None: by position in the record.
     """
+    if not spec.required:
+        values = [spec.default if value is MISSING else value for value in values]
     sizes = _sizes(values, spec, depth)
     faults: list[Fault] = []
     convert = _CONVERTERS[storage(spec.dtype).kind]
@@ -131,15 +175,14 @@ def one_by_one(
     walked = [walk(value, 0, (row,)) for row, value in enumerate(values)]
     if faults or any(value is SKIPPED for value in values):
         return None, faults
-    array = np.empty((len(values), *sizes), dtype=storage(spec.dtype))
+    return _assembled(walked, spec, sizes), faults
+
+
+def _assembled(walked: list[Any], spec: TensorSpec, sizes: list[int]) -> Array:
+    held = np.dtype("O") if _holds_null(spec) else storage(spec.dtype)
+    array = np.empty((len(walked), *sizes), dtype=held)
     if array.size:
-        array[...] = walked if depth or array.dtype.kind != "O" else _flat(walked)
-    return array, faults
-
-
-def _flat(values: list[Any]) -> Array:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
+        array[...] = walked if sizes or held.kind != "O" else _objects(walked)
     return array
 
 
@@ -175,12 +218,8 @@ def coerce(value: Any, spec: TensorSpec, convert: Callable[[Any, TensorSpec], An
     """
     if value is SKIPPED:
         return None
-    if value is MISSING and not spec.required:
-        value = spec.default
     if value is None:
-        if not spec.nullable:
-            raise Misfit("null")
-        if storage(spec.dtype).kind in "iub":
+        if not spec.nullable or storage(spec.dtype).kind in "iu":
             raise Misfit("null")
         return math.nan if storage(spec.dtype).kind == "f" else None
     if value is MISSING:
@@ -191,10 +230,16 @@ def coerce(value: Any, spec: TensorSpec, convert: Callable[[Any, TensorSpec], An
 def _to_float(value: Any, spec: TensorSpec) -> float:
     if type(value) not in (int, float, bool):
         raise Misfit(kind(value))
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.asarray(float(value)).astype(storage(spec.dtype))):
-            raise Misfit(f"a number beyond the range of {spec.dtype}")
-    return float(value)
+    wanted = storage(spec.dtype)
+    try:
+        number = float(value)
+        with np.errstate(over="ignore"):
+            is_finite = math.isfinite(number if wanted.itemsize == 8 else wanted.type(number))
+    except OverflowError:
+        is_finite = False
+    if not is_finite:
+        raise Misfit(f"a number beyond the range of {spec.dtype}")
+    return number
 
 
 def _to_int(value: Any, spec: TensorSpec) -> int:
@@ -224,10 +269,10 @@ def _to_datetime(value: Any, spec: TensorSpec) -> np.datetime64:
         raise Misfit(kind(value))
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # the year 1 of one zone is the year 0 of another
         raise Misfit("a string that is no date-time") from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(moment, "us")
 
 
