@@ -6,8 +6,11 @@ Models are not read here; `runtimes` does that.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +43,11 @@ _KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "timeout_s": (int, float),
 }
 
+_PINNED: Final = re.compile(
+    r"^\s*([\w.-]+)\s*(?:\[.*?\])?\s*===?\s*([^\s;#,*]+)\s*(?:[;#].*)?$", re.MULTILINE
+)
+"""A line of requirements.txt (PEP 440, PEP 508) that allows one version only."""
+
 _WORDS: Final[Mapping[Any, str]] = {dict: "a mapping", list: "a list", str: "a text"}
 
 
@@ -62,7 +70,7 @@ class Manifest:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
-    """Package -> exact version in the training environment, from `requirements.txt`."""
+    """Package (lower case, dashes) -> its exact version at training, from `requirements.txt`."""
 
 
 def read(folder: Path) -> Manifest:
@@ -86,7 +94,7 @@ def read(folder: Path) -> Manifest:
         result=stated.get("outputs"),
         max_rows=_max_rows(stated),
         threads=_at_least_one(stated, "threads"),
-        timeout_s=stated.get("timeout_s"),
+        timeout_s=_timeout_s(stated),
         description=stated.get("description", ""),
         tags={str(k): str(v) for k, v in stated.get("tags", {}).items()},
         requirements=_requirements(folder),
@@ -95,8 +103,8 @@ def read(folder: Path) -> Manifest:
 
 def holds_model(folder: Path) -> bool:
     """Something in `folder` itself is, or names, a model file."""
-    names = [path.name for path in folder.iterdir() if path.is_file()]
-    return any(Path(n).suffix in RUNTIME_OF or n in ("manifest.yaml", "score.py") for n in names)
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    return bool(_candidates(folder) or names & {"manifest.yaml", "score.py"})
 
 
 def digest(folder: Path) -> str:
@@ -105,15 +113,22 @@ def digest(folder: Path) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with path.open("rb") as file:
             sha = hashlib.file_digest(file, "sha256").hexdigest()
-        lines.append(f"{sha}  {path.relative_to(folder).as_posix()}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        lines.append(os.fsencode(f"{sha}  {path.relative_to(folder).as_posix()}"))
+    return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
 
 
 def _refuse_outside(folder: Path) -> None:
     root = folder.resolve()
     for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
+        if path.is_symlink() and not _is_inside(root, path):
             raise ModelInvalid(f"{path.relative_to(folder)} is a link that leaves the model folder")
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links that lead round in a circle
+        return False
 
 
 def _stated(folder: Path) -> dict[str, Any]:
@@ -123,7 +138,7 @@ def _stated(folder: Path) -> dict[str, Any]:
         return {}
     try:
         stated = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a 30th of February: ValueError
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
         raise ModelInvalid(f"manifest.yaml is not YAML{line}") from error
@@ -131,7 +146,9 @@ def _stated(folder: Path) -> dict[str, Any]:
         raise ModelInvalid("manifest.yaml must be a mapping")
     for key, value in stated.items():
         if key not in _KEYS:
-            raise ModelInvalid(f"manifest.yaml: unknown key {key!r}; known: {', '.join(_KEYS)}")
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_KEYS)}"
+            raise ModelInvalid(f"manifest.yaml: unknown key {key!r}; {hint}")
         if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
             raise ModelInvalid(f"manifest.yaml: {key} must be {_WORDS.get(_KEYS[key], 'a number')}")
     return stated
@@ -148,15 +165,23 @@ def _max_rows(stated: Mapping[str, Any]) -> int | None:
     batching = stated.get("batching", {})
     unknown = batching.keys() - {"max_rows"}
     if unknown:
-        raise ModelInvalid(f"manifest.yaml: unknown key batching.{min(unknown)}; known: max_rows")
+        first = min(map(str, unknown))
+        raise ModelInvalid(f"manifest.yaml: unknown key batching.{first}; known: max_rows")
     return _at_least_one(batching, "max_rows")
+
+
+def _timeout_s(stated: Mapping[str, Any]) -> float | None:
+    value = stated.get("timeout_s")
+    if value is not None and not 0 < value < math.inf:
+        raise ModelInvalid("manifest.yaml: timeout_s must be a number of seconds above 0")
+    return value
 
 
 def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
     named = stated.get("file") or stated.get("entry")
     if named is not None:
         path = folder / str(named)
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        if not _is_inside(folder.resolve(), path) or not path.is_file():
             raise ModelInvalid(f"manifest.yaml names {named!r}, which is not in the model folder")
         return path
     if (folder / "score.py").is_file():
@@ -164,7 +189,7 @@ def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
             "score.py: scoring scripts are not served by this version; to serve a model file "
             "without the script, name it in manifest.yaml (file: ...)"
         )
-    found = sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix in RUNTIME_OF)
+    found = _candidates(folder)
     if len(found) > 1:
         raise ModelInvalid(
             f"{len(found)} files could be the model: {', '.join(found)}; "
@@ -175,6 +200,12 @@ def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
         empty = "the model folder is empty" if not any(folder.iterdir()) else "no model file found"
         raise ModelInvalid(f"{empty}; looked for {kinds} and manifest.yaml")
     return folder / found[0]
+
+
+def _candidates(folder: Path) -> list[str]:
+    """What could be the model by its name; hidden files never are."""
+    files = [p for p in folder.iterdir() if p.suffix in RUNTIME_OF and p.is_file()]
+    return sorted(path.name for path in files if not path.name.startswith("."))
 
 
 def _runtime_of(file: Path) -> str:
@@ -190,7 +221,7 @@ def _schema(folder: Path) -> Mapping[str, Any] | None:
         return None
     try:
         schema = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelInvalid(f"schema.json is not JSON: {error}") from error
     if not isinstance(schema, dict):
         raise ModelInvalid("schema.json must be an object: the JSON Schema of one record")
@@ -202,4 +233,4 @@ def _requirements(folder: Path) -> Mapping[str, str]:
     if not path.is_file():
         return {}
     text = path.read_text("utf-8", errors="replace")
-    return dict(re.findall(r"^\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;#]+)", text, re.MULTILINE))
+    return {re.sub(r"[-_.]+", "-", n).lower(): version for n, version in _PINNED.findall(text)}

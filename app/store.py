@@ -1,23 +1,29 @@
 """Model folders on disk: fetched once for all processes of a node, whole or not there at all.
 
 models/KEY/NAME/VERSION/    published by one rename
-partial/LOCK/               being fetched, by the holder of the lock of the same name
-locks/LOCK
+partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
+locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from app.errors import ModelInvalid, ModelUnavailable
 from app.registries import Registry
 from app.tensors import ModelRef
+
+_ROOM: Final = "room"
+"""The lock of whoever counts, evicts and publishes."""
 
 
 class Store:
@@ -35,6 +41,8 @@ class Store:
         """
         for name in ("models", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
+        with self._locked(_ROOM, wait=False):
+            pass  # so that a folder that is there and cannot be written is told now
         for leftover in (self._folder / "partial").iterdir():
             with self._locked(leftover.name, wait=False) as is_mine:
                 if is_mine:
@@ -46,30 +54,23 @@ class Store:
         Raises:
             ModelNotFound, RegistryUnavailable: as `Registry.fetch`.
             ModelInvalid: the registry has no files for it.
-            ModelUnavailable: the disk is full.
+            ModelUnavailable: the disk is full, or the files are more than the store may hold.
         """
         published = self._folder / "models" / registry.key / ref.name / ref.version
-        lock = f"{registry.key}@{ref.name}@{ref.version}"
         try:
-            if published.is_dir():
-                os.utime(published)
+            if _is_used(published):
                 return published
-            with self._locked(lock, wait=True):
-                return published if published.is_dir() else self._fetch(ref, registry, published)
+            with self._locked(_id(ref, registry), wait=True):
+                return published if _is_used(published) else self._fetch(ref, registry, published)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise ModelUnavailable(f"the model cache failed: {error.strerror}") from error
-            free = shutil.disk_usage(self._folder).free
-            raise ModelUnavailable(
-                f"the disk of the model cache is full ({free} bytes free)"
-            ) from error
+            raise self._failed(error) from error
 
     def size_bytes(self) -> int:
         """Of all published model folders."""
         return sum(_size(version) for version in self._versions())
 
     def _fetch(self, ref: ModelRef, registry: Registry, published: Path) -> Path:
-        partial = self._folder / "partial" / f"{registry.key}@{ref.name}@{ref.version}"
+        partial = self._folder / "partial" / _id(ref, registry)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
@@ -78,29 +79,41 @@ class Store:
                 return found
             if not any(path.is_file() for path in partial.rglob("*")):
                 raise ModelInvalid(f"the registry has no files for {ref}")
-            self._make_room(_size(partial))
-            published.parent.mkdir(parents=True, exist_ok=True)
-            partial.rename(published)
+            os.utime(partial)
+            with self._locked(_ROOM, wait=True):
+                self._make_room(_size(partial))
+                published.parent.mkdir(parents=True, exist_ok=True)
+                partial.rename(published)
             return published
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _make_room(self, wanted_bytes: int) -> None:
         """Delete the folders that were asked for longest ago. A loaded model lives on without."""
-        versions = sorted(self._versions(), key=lambda path: path.stat().st_mtime)
-        used = sum(_size(version) for version in versions)
-        for version in versions:
-            if used + wanted_bytes <= self._budget_bytes:
-                return
-            used -= _size(version)
-            shutil.rmtree(version, ignore_errors=True)
         if wanted_bytes > self._budget_bytes:
             raise ModelUnavailable(
-                f"the model's files take {wanted_bytes} bytes, the cache holds {self._budget_bytes}"
+                f"the model's files take {wanted_bytes} bytes, the cache may hold "
+                f"{self._budget_bytes} (SERVE_CACHE_BYTES)"
             )
+        sizes = {version: _size(version) for version in self._versions()}
+        used = sum(sizes.values())
+        for version in sorted(sizes, key=lambda path: path.stat().st_mtime_ns):
+            if used + wanted_bytes <= self._budget_bytes:
+                return
+            used -= sizes[version]
+            leaving = self._folder / "partial" / uuid.uuid4().hex
+            version.rename(leaving)  # gone at once for the others, never half gone
+            shutil.rmtree(leaving, ignore_errors=True)
 
     def _versions(self) -> list[Path]:
         return [path for path in (self._folder / "models").glob("*/*/*") if path.is_dir()]
+
+    def _failed(self, error: OSError) -> ModelUnavailable:
+        reason = error.strerror or type(error).__name__
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return ModelUnavailable(f"the model cache (SERVE_CACHE_DIR) failed: {reason}")
+        free = shutil.disk_usage(self._folder).free
+        return ModelUnavailable(f"the disk of the model cache is full ({free} bytes free)")
 
     @contextmanager
     def _locked(self, name: str, *, wait: bool) -> Iterator[bool]:
@@ -114,5 +127,23 @@ class Store:
                 yield True
 
 
+def _id(ref: ModelRef, registry: Registry) -> str:
+    return hashlib.sha256(f"{registry.key}/{ref.name}/{ref.version}".encode()).hexdigest()[:32]
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether `folder` is there; it is then the last to go."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Without the files that another process takes away meanwhile."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size

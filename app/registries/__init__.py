@@ -65,12 +65,12 @@ def version_age(version: str) -> tuple[bool, list[tuple[bool, int, str]]]:
 
 
 def open_registry(name: str, url: str) -> Registry:
-    """The registry at `url`; a plain path is a folder.
+    """The registry at `url`; a plain path, also a relative one, is a folder.
 
     Raises:
-        ValueError: no registry has such a URL; the text says which there are.
+        ValueError: no registry has such a URL; the text says which there are, or what is amiss.
     """
-    scheme = urlsplit(url).scheme or "file"
+    scheme = urlsplit(url).scheme if "://" in url else "file"
     target = REGISTRIES.get(scheme)
     if target is None:
         known = ", ".join(f"{known}://" for known in REGISTRIES)

@@ -22,10 +22,7 @@ class LocalRegistry:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost"):
-            raise ValueError("a file:// URL has three slashes: file:///path")
-        self.folder = Path(unquote(parts.path)).resolve()
+        self.folder = _folder(url).resolve()
         self.key = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
@@ -38,38 +35,59 @@ class LocalRegistry:
         if version is not None and version not in versions:
             raise ModelNotFound(
                 f"model {name} has no version {version[:255]!r}",
-                near=[f"{name}:{v}" for v in versions],
+                near=[f"{name}:{v}" for v in _near(version, versions)],
             )
-        return ModelRef(self.name, name, version or (versions[-1] if versions else _ONLY))
+        return ModelRef(self.name, name, version or versions[-1])
 
     def names(self) -> list[str]:
         """See `Registry`; folders whose names no model may have are left out."""
         try:
             folders = [path for path in self.folder.iterdir() if path.is_dir()]
         except OSError as error:
-            raise RegistryUnavailable(
-                f"the registry folder cannot be read: {error.strerror}"
-            ) from error
+            raise _unavailable(error) from error
         return sorted(path.name for path in folders if _is_model(path.name))
 
     def versions(self, name: str) -> list[str]:
-        """Oldest first: numbers, after them the others in natural order."""
+        """Oldest first: numbers, after them the others in natural order; one at least.
+
+        A folder with neither models nor versions is version 1 too, so that its load can say so.
+        """
         folder = self.folder / name
-        if manifest.holds_model(folder):
-            return [_ONLY]
-        names = [p.name for p in folder.iterdir() if p.is_dir() and _is_model(p.name)]
-        return sorted(names, key=version_age)
+        try:
+            if manifest.holds_model(folder):
+                return [_ONLY]
+            names = [p.name for p in folder.iterdir() if p.is_dir() and _is_model(p.name)]
+        except OSError as error:
+            raise _unavailable(error) from error
+        return sorted(names, key=version_age) or [_ONLY]
 
     def fetch(self, ref: ModelRef, target: Path) -> Path:
         """See `Registry`; never `target`."""
+        self.resolve(ref.name, ref.version)
         folder = self.folder / ref.name
-        if not folder.is_dir():
-            raise ModelNotFound(f"no model {ref.name!r} in the registry")
-        if ref.version == _ONLY and not (folder / _ONLY).is_dir():
-            return folder
-        if not (folder / ref.version).is_dir():
-            raise ModelNotFound(f"model {ref.name} has no version {ref.version!r}")
-        return folder / ref.version
+        is_whole = manifest.holds_model(folder) or not (folder / ref.version).is_dir()
+        return folder if is_whole else folder / ref.version
+
+
+def _folder(url: str) -> Path:
+    """Of a file:// URL (RFC 8089), or a plain path, in which no character means anything."""
+    if "://" not in url:
+        return Path(url)
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise ValueError("a file:// URL has three slashes: file:///path")
+    if parts.query or parts.fragment:
+        raise ValueError("a file:// URL has no ? and no #; write them as %3F and %23")
+    return Path(unquote(parts.path))
+
+
+def _near(version: str, versions: list[str]) -> list[str]:
+    """Versions written much like `version`, else the newest."""
+    return difflib.get_close_matches(version, versions, n=3) or versions[:-4:-1]
+
+
+def _unavailable(error: OSError) -> RegistryUnavailable:
+    return RegistryUnavailable(f"the registry folder cannot be read: {error.strerror}")
 
 
 def _is_model(name: str) -> bool:

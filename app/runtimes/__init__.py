@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from app.errors import ModelInvalid
 from app.manifest import Manifest
@@ -29,6 +30,15 @@ class Load(Protocol):
             ModelInvalid: the file is not what the runtime reads, or needs what is not installed.
         """
         ...
+
+
+def declared_rank(schema: Mapping[str, Any] | None) -> int:
+    """Depth of the lists of one record by its JSON Schema; 0 where that tells of none."""
+    depth = 0
+    while schema and schema.get("type") == "array":
+        depth += 1
+        schema = schema.get("items")
+    return depth
 
 
 def load(manifest: Manifest, threads: int) -> Model:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from app.errors import ModelInvalid, ServingError
+from app.errors import ModelInvalid
 from app.manifest import Manifest
+from app.runtimes import declared_rank
 from app.schema import Schema
 from app.schema.declared import declare
 from app.schema.examples import records
-from app.tensors import Array, Batch, Prediction, Signature, TensorSpec
+from app.tensors import Array, Batch, Prediction, Signature, TensorSpec, storage
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by onnxruntime when it is imported
 import onnxruntime as ort  # after the line above, on purpose
@@ -40,18 +44,28 @@ _DTYPES: Final = {
 _BFLOAT16: Final = 16
 """TensorProto.DataType.BFLOAT16 (onnx.proto3)."""
 
+_NOT_FOR_CLIENTS: Final = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|Load model from .* failed: ?"
+    r"|/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])"
+    r'| (?:resolved path|allowed directory): "[^"]*"'
+)
+"""Of the messages of onnxruntime's errors."""
+
 
 class OnnxModel:
     """One inference session; it is safe to run from several threads."""
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
         self._session = session
-        self._graph = tuple(_spec(node) for node in session.get_inputs())
+        self._graph = _inputs(session, manifest)
         outputs = tuple(_spec(node, is_output=True) for node in session.get_outputs())
         self._maps = frozenset(
             o.name for o in session.get_outputs() if o.type.startswith("seq(map")
         )
         self._exotic = any(s.dtype == "bfloat16" for s in (*self._graph, *outputs))
+        if self._exotic and any(spec.dtype == "string" for spec in self._graph):
+            raise ModelInvalid("onnxruntime takes no text from Python beside bfloat16")
         self.signature = self._signed(outputs, manifest, classes=manifest.classes)
         if self._maps and not manifest.classes:
             self.signature = self._signed(outputs, manifest, classes=self._classes())
@@ -65,7 +79,10 @@ class OnnxModel:
         if result not in names:
             known = ", ".join(spec.name for spec in outputs)
             raise ModelInvalid(f"manifest.yaml: the model has no output {result!r}; it has {known}")
-        graph = Signature(self._graph, outputs, result=result, aliases=aliases, classes=classes)
+        guessed = tuple(spec.name for spec in self._graph if not spec.shape)
+        graph = Signature(
+            self._graph, outputs, result=result, aliases=aliases, classes=classes, guessed=guessed
+        )
         return graph if manifest.schema is None else declare(graph, manifest.schema)
 
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
@@ -84,11 +101,9 @@ class OnnxModel:
         arrays = batch.arrays
         if len(self._graph) == 1 and self._graph[0].name not in arrays:
             spec = self._graph[0]
-            return {spec.name: batch.matrix(list(arrays), _DTYPES.get(spec.dtype, spec.dtype))}
+            return {spec.name: batch.matrix(list(arrays), spec.dtype)}
         return {
-            spec.name: arrays[spec.name]
-            if spec.dtype in ("string", "bfloat16")
-            else arrays[spec.name].astype(spec.dtype, copy=False)
+            spec.name: np.asarray(arrays[spec.name], dtype=storage(spec.dtype))
             for spec in self._graph
         }
 
@@ -109,7 +124,8 @@ class OnnxModel:
         """ZipMap's sequence of maps as `(rows, classes)`."""
         classes = self.signature.classes or (tuple(maps[0]) if maps else ())
         keys = list(maps[0]) if maps else list(classes)
-        return np.array([[row[k] for k in keys] for row in maps], dtype=np.float32)
+        rows = [[row[k] for k in keys] for row in maps]
+        return np.array(rows, dtype=np.float32).reshape(len(maps), len(keys))
 
     def _classes(self) -> tuple[Any, ...]:
         """The keys of a ZipMap, which only a prediction tells."""
@@ -117,8 +133,8 @@ class OnnxModel:
         try:
             batch, _ = Schema(self.signature).decode(records(self.signature, 1))
             (maps,) = self._session.run([name], self._feeds(batch))
-        except (ServingError, RuntimeError, ValueError):
-            return ()  # the check at load tells what is wrong with such a model
+        except Exception:  # noqa: BLE001  # the check at load tells what is wrong with such a model
+            return ()
         return tuple(maps[0])
 
 
@@ -127,16 +143,37 @@ def load(manifest: Manifest, threads: int) -> OnnxModel:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and logged once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = ort.InferenceSession(
             str(manifest.file), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors share no class but this one
-        reason = str(error).replace(f"{manifest.folder}{os.sep}", "")
+        reason = _reason(error, manifest.folder)
         raise ModelInvalid(f"onnxruntime cannot load {manifest.file.name}: {reason}") from error
     return OnnxModel(session, manifest)
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """onnxruntime's own words, without its codes, its source lines and any path of this machine."""
+    text = _NOT_FOR_CLIENTS.sub("", " ".join(str(error).split()))
+    for place in (folder, folder.resolve()):
+        text = text.replace(f"{place}{os.sep}", "").replace(str(place), "the model folder")
+    return text
+
+
+def _inputs(session: Any, manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """onnxruntime tells no axes of a scalar, and none where the rank is unknown: a schema may."""
+    inputs = tuple(_spec(node) for node in session.get_inputs())
+    if manifest.schema is None or any(spec.shape for spec in inputs):
+        return inputs
+    if len(inputs) == 1:
+        rank = 1 + declared_rank(manifest.schema)
+        return (replace(inputs[0], shape=(None,) * rank),)
+    columns = manifest.schema.get("properties", {})
+    ranks = {name: 1 + declared_rank(fragment) for name, fragment in columns.items()}
+    return tuple(replace(s, shape=(None,) * ranks.get(s.name, 0)) for s in inputs)
 
 
 def _spec(node: Any, *, is_output: bool = False) -> TensorSpec:

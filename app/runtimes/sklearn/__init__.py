@@ -1,1 +1,3 @@
-"""scikit-learn estimators: `model` loads and calls them, `inputs` finds out what they take."""
+"""scikit-learn estimators: `pickles` reads them, `model` calls them,
+`inputs` and `outputs` find out what they take and give.
+"""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from app.tensors import TensorSpec
@@ -18,7 +19,10 @@ def derived_inputs(estimator: Any) -> tuple[tuple[TensorSpec, ...], tuple[str, .
     """The inputs (none when it cannot tell), and the names of those whose type is not sure."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
-        known = {spec.name: spec for spec in _columns(estimator, list(names))}
+        known: dict[str, TensorSpec] = {}
+        for spec in _columns(estimator, list(names)):
+            if spec.dtype != "any" or spec.name not in known:
+                known[spec.name] = spec
         inputs = tuple(known.get(n, TensorSpec(n, "any", (None,), nullable=True)) for n in names)
         return inputs, tuple(spec.name for spec in inputs if spec.dtype == "any")
     first = _first(estimator)
@@ -33,10 +37,16 @@ def derived_inputs(estimator: Any) -> tuple[tuple[TensorSpec, ...], tuple[str, .
 
 
 def _first(estimator: Any) -> Any:
-    """What sees the payload first."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[0][1]
-    return estimator
+    """What sees the payload first; a search and a transformed target pass it on."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[0][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "regressor_"):
+            estimator = estimator.regressor_
+        else:
+            return estimator
 
 
 def _columns(estimator: Any, names: list[str]) -> Iterator[TensorSpec]:
@@ -54,17 +64,27 @@ def _named(columns: Any, names: list[str]) -> list[str]:
     if isinstance(columns, str):
         return [columns]
     if isinstance(columns, slice):
-        return names[columns]
+        return names[_positions(columns, names)]
     chosen = list(columns) if isinstance(columns, Iterable) else [columns]
     if chosen and all(isinstance(c, (bool, np.bool_)) for c in chosen):
         return [name for name, taken in zip(names, chosen, strict=True) if taken]
     return [c if isinstance(c, str) else names[c] for c in chosen]
 
 
+def _positions(columns: slice, names: list[str]) -> slice:
+    """A slice of names counts its last one in, as pandas does."""
+    start, stop = columns.start, columns.stop
+    first = names.index(start) if isinstance(start, str) else start
+    last = names.index(stop) + 1 if isinstance(stop, str) else stop
+    return slice(first, last, columns.step)
+
+
 def _of_transformer(transformer: Any, names: list[str]) -> Iterator[TensorSpec]:
     categories = getattr(transformer, "categories_", None)
+    is_category = getattr(transformer, "is_categorical_", None)  # boosting on pandas' categories
     for i, name in enumerate(names):
-        spec = TensorSpec(name, _kind(transformer), (None,), nullable=True)
+        dtype = "any" if is_category is not None and is_category[i] else _kind(transformer)
+        spec = TensorSpec(name, dtype, (None,), nullable=True)
         if isinstance(categories, list) and len(categories) == len(names):
             yield _of_categories(spec, categories[i])
         else:
@@ -90,6 +110,8 @@ def _kind(transformer: Any) -> str:
     if hasattr(transformer, "build_analyzer"):
         return "string"
     if isinstance(transformer, str):
+        return "any"
+    if isinstance(transformer, FunctionTransformer) and transformer.func is not None:
         return "any"
     try:
         tags = get_tags(transformer).input_tags

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import logging
-import threading
-import warnings
+from dataclasses import replace
 from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.base import is_regressor
-from sklearn.exceptions import InconsistentVersionWarning
 
 from app.errors import ModelInvalid
 from app.manifest import Manifest
+from app.runtimes import declared_rank
 from app.runtimes.sklearn.inputs import derived_inputs
+from app.runtimes.sklearn.outputs import as_array, derived_outputs, listed_classes, observed
+from app.runtimes.sklearn.pickles import unpickled
+from app.schema import Schema
 from app.schema.declared import declare
+from app.schema.examples import records
 from app.tensors import Array, Batch, Prediction, Signature, TensorSpec
-
-logger = logging.getLogger(__name__)
-
-_catching_warnings = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 
 class SklearnModel:
@@ -30,139 +25,88 @@ class SklearnModel:
     def __init__(self, estimator: Any, manifest: Manifest) -> None:
         self._estimator = estimator
         self._names: list[str] | None = getattr(estimator, "feature_names_in_", None)
-        inputs, guessed = derived_inputs(estimator)
-        outputs = _outputs(estimator)
+        self.signature = self._signed(manifest)
+        of_frame = not hasattr(estimator, "n_features_in_") and len(self.signature.inputs) > 1
+        self._wants_frame = self._names is not None or of_frame
+        self.signature = replace(self.signature, outputs=self._observed())
+        known = [spec.name for spec in self.signature.outputs]
+        if self.signature.result not in known:
+            raise ModelInvalid(
+                f"manifest.yaml: the model has no output {self.signature.result!r}; "
+                f"it has {', '.join(known)}"
+            )
+
+    def _signed(self, manifest: Manifest) -> Signature:
+        inputs, guessed = derived_inputs(self._estimator)
+        schema = manifest.schema
+        if not inputs and schema is None:
+            raise ModelInvalid(
+                f"what a {type(self._estimator).__name__} takes cannot be told (is it fitted?); "
+                "add a schema.json"
+            )
+        if not inputs and schema is not None and "properties" not in schema:
+            inputs = (TensorSpec("input", "any", (None,) * (1 + declared_rank(schema))),)
+        outputs = derived_outputs(self._estimator)
         derived = Signature(
             inputs,
             outputs,
             result=manifest.result or outputs[0].name,
-            classes=manifest.classes or _classes(estimator),
+            classes=manifest.classes or listed_classes(self._estimator),
             guessed=guessed,
         )
-        if manifest.schema is not None:
-            derived = declare(derived, manifest.schema)
-        elif not inputs:
-            raise ModelInvalid(
-                f"what a {type(estimator).__name__} takes cannot be told; add a schema.json"
-            )
-        if derived.result not in {spec.name for spec in outputs}:
-            known = ", ".join(spec.name for spec in outputs)
-            raise ModelInvalid(
-                f"manifest.yaml: the model has no output {derived.result!r}; it has {known}"
-            )
-        self.signature = derived
-        self._wants_frame = self._names is not None or (not inputs and len(derived.inputs) > 1)
+        return derived if schema is None else declare(derived, schema)
+
+    def _observed(self) -> tuple[TensorSpec, ...]:
+        """The outputs as a made-up row shows them; as derived where no such row runs."""
+        specs = self.signature.outputs
+        try:
+            batch, _ = Schema(self.signature).decode(records(self.signature, 1))
+            given = self._input(batch)
+            scores = self._estimator.predict_proba(given) if len(specs) > 1 else None
+            return observed(specs, self._estimator.predict(given), scores)
+        except Exception:  # noqa: BLE001  # the check at load tells what is wrong with such a model
+            return specs
 
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         """Blocking; most of it holds the interpreter."""
         given = self._input(batch)
+        first, *rest = self.signature.outputs
         found: Prediction = {}
-        if self.signature.outputs[0].name in outputs:
-            found[self.signature.outputs[0].name] = np.asarray(self._estimator.predict(given))
-        asked = [name for name in outputs if name.startswith("probabilities")]
-        if asked:
+        if first.name in outputs:
+            found[first.name] = as_array(self._estimator.predict(given), first.dtype)
+        if any(spec.name in outputs for spec in rest):
             scores = self._estimator.predict_proba(given)
             several = scores if isinstance(scores, list) else [scores]
-            names = [s.name for s in self.signature.outputs[1:]]
-            found.update(zip(names, (np.asarray(s) for s in several), strict=True))
+            for spec, score in zip(rest, several, strict=True):
+                if spec.name in outputs:
+                    found[spec.name] = as_array(score, spec.dtype)
         return found
 
     def _input(self, batch: Batch) -> Any:
         if self._wants_frame:
-            import pandas as pd  # only models that want a frame pay for it
+            return self._frame(batch)
+        if len(batch.arrays) > 1:
+            dtypes = {array.dtype for array in batch.arrays.values()}
+            dtype = "float64" if all(d.kind in "fiub" for d in dtypes) else "any"
+            return batch.matrix(list(batch.arrays), dtype)
+        (array,) = batch.arrays.values()
+        is_column = array.ndim == 1 and hasattr(self._estimator, "n_features_in_")
+        return np.reshape(array, (batch.rows, 1)) if is_column else array
 
-            names = batch.arrays if self._names is None else self._names
-            columns = {name: np.reshape(batch.arrays[name], batch.rows) for name in names}
-            return pd.DataFrame(columns, copy=False)
-        if len(batch.arrays) == 1:
-            return next(iter(batch.arrays.values()))
-        dtypes = {array.dtype for array in batch.arrays.values()}
-        dtype = "float64" if all(d.kind in "fiub" for d in dtypes) else "object"
-        return batch.matrix(list(batch.arrays), dtype)
+    def _frame(self, batch: Batch) -> Any:
+        """In the order of training; columns of unknown type get the one that their values show."""
+        import pandas as pd  # only models that want a frame pay for it
+
+        names = batch.arrays if self._names is None else self._names
+        columns: dict[str, Array] = {n: np.reshape(batch.arrays[n], batch.rows) for n in names}
+        frame = pd.DataFrame(columns, copy=False)
+        has_objects = any(column.dtype.kind == "O" for column in columns.values())
+        return frame.infer_objects() if has_objects else frame
 
 
 def load(manifest: Manifest, threads: int) -> SklearnModel:
     """See `runtimes.Load`; scikit-learn takes its number of threads from the estimator."""
-    with _catching_warnings, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        estimator = _unpickled(manifest)
-    skews = [w.message for w in caught if isinstance(w.message, InconsistentVersionWarning)]
-    if skews:
-        logger.warning(
-            "%s was saved by scikit-learn %s and is served by %s",
-            manifest.file.name,
-            skews[0].original_sklearn_version,
-            skews[0].current_sklearn_version,
-        )
-    else:
-        _compare(manifest)
+    estimator = unpickled(manifest)
     if not hasattr(estimator, "predict"):
         raise ModelInvalid(f"{manifest.file.name} holds a {type(estimator).__name__}, not a model")
     return SklearnModel(estimator, manifest)
-
-
-def _unpickled(manifest: Manifest) -> Any:
-    name = manifest.file.name
-    try:
-        return joblib.load(manifest.file)
-    except ModuleNotFoundError as error:
-        raise ModelInvalid(
-            f"{name} needs the package {error.name!r}, not installed here"
-        ) from error
-    except AttributeError as error:
-        raise ModelInvalid(
-            f"{name} needs a class that is not here ({error}); move it into a package that is "
-            "installed where the model is served"
-        ) from error
-    except Exception as error:  # unpickling runs any code and raises anything
-        kind = type(error).__name__
-        raise ModelInvalid(f"{name} cannot be unpickled ({kind}): is it complete?") from error
-
-
-def _compare(manifest: Manifest) -> None:
-    """Warn of packages that the training environment had in another version."""
-    for package in ("scikit-learn", "numpy", "pandas"):
-        trained = manifest.requirements.get(package)
-        here = importlib.metadata.version(package)
-        if trained is not None and trained != here:
-            logger.warning(
-                "%s was trained with %s %s, here is %s", manifest.file.name, package, trained, here
-            )
-
-
-def _outputs(estimator: Any) -> tuple[TensorSpec, ...]:
-    """`label` (`variable` of a regressor), then `probabilities`, one per output of several."""
-    classes = getattr(estimator, "classes_", None)
-    several = isinstance(classes, list)
-    name = "variable" if is_regressor(estimator) else "label"
-    shape = (None, len(classes)) if several and classes is not None else (None,)
-    dtype = "float64" if name == "variable" else _label_dtype(classes)
-    first = TensorSpec(name, dtype, shape)
-    if not hasattr(estimator, "predict_proba"):
-        return (first,)
-    if not several:
-        width = None if classes is None else len(classes)
-        return (first, TensorSpec("probabilities", "float64", (None, width)))
-    scores = (
-        TensorSpec(f"probabilities_{i}", "float64", (None, len(c)))
-        for i, c in enumerate(classes or ())
-    )
-    return (first, *scores)
-
-
-def _label_dtype(classes: Any) -> str:
-    if classes is None:
-        return "int64"
-    kind = np.asarray(classes[0] if isinstance(classes, list) else classes).dtype
-    return kind.name if kind.kind in "iufb" else "string"
-
-
-def _classes(estimator: Any) -> tuple[Any, ...]:
-    classes = getattr(estimator, "classes_", None)
-    if classes is None:
-        return ()
-    return tuple(c.tolist() for c in classes) if isinstance(classes, list) else _listed(classes)
-
-
-def _listed(classes: Array) -> tuple[Any, ...]:
-    return tuple(np.asarray(classes).tolist())

@@ -1,0 +1,81 @@
+"""Files of joblib and pickle: what is in them, or why it cannot be had here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import re
+import threading
+import warnings
+from typing import Any, Final
+
+import joblib
+from sklearn.exceptions import InconsistentVersionWarning
+
+from app.errors import ModelInvalid
+from app.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+_catching_warnings = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+_NO_CLASS: Final = (
+    re.compile(r"Can't get attribute '(?P<name>.+?)' on <module '(?P<module>.+?)'"),
+    re.compile(r"module '(?P<module>.+?)' has no attribute '(?P<name>.+?)'"),
+)
+"""What pickle says of a name that its module has not, by protocol 4 and before it."""
+
+
+def unpickled(manifest: Manifest) -> Any:
+    """The object in the model file; packages that differ from those at training are warned about.
+
+    Raises:
+        ModelInvalid: it cannot be read; the text names the module, class or versions at fault.
+    """
+    with _catching_warnings, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = joblib.load(manifest.file)
+        except (Exception, SystemExit) as error:  # unpickling runs any code and raises anything
+            skew = _skew(caught)
+            hint = f"; it {skew}" if skew else ""
+            raise ModelInvalid(f"{manifest.file.name} {_problem(error)}{hint}") from error
+    skew = _skew(caught)
+    if skew:
+        logger.warning("%s %s", manifest.file.name, skew)
+    _compare(manifest, ("numpy", "pandas") if skew else ("scikit-learn", "numpy", "pandas"))
+    return found
+
+
+def _problem(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"needs the module {error.name!r}, which is not installed here"
+    for pattern in _NO_CLASS if isinstance(error, AttributeError) else ():
+        missing = pattern.search(str(error))
+        if missing:
+            return (
+                f"needs {missing['name']!r} of the module {missing['module']!r}, which is not "
+                "there; define it in a package that is installed where the model is served"
+            )
+    return f"cannot be unpickled ({type(error).__name__}): is it complete?"
+
+
+def _skew(caught: list[warnings.WarningMessage]) -> str:
+    """Of scikit-learn's version, as its estimators noticed; empty when there is none."""
+    for warning in caught:
+        found = warning.message
+        if isinstance(found, InconsistentVersionWarning):
+            saved, here = found.original_sklearn_version, found.current_sklearn_version
+            return f"was saved by scikit-learn {saved} and is served by {here}"
+    return ""
+
+
+def _compare(manifest: Manifest, packages: tuple[str, ...]) -> None:
+    """Warn of packages that the training environment had in another version."""
+    for package in packages:
+        trained = manifest.requirements.get(package)
+        here = importlib.metadata.version(package)
+        if trained is not None and trained != here:
+            logger.warning(
+                "%s was trained with %s %s, here is %s", manifest.file.name, package, trained, here
+            )
