@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,15 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path
     """What a model is -> its folder, for every model of `CONTRACT_MODELS`; read only."""
     root = tmp_path_factory.mktemp("models")
     return {name: make(root / name) for name, make in CONTRACT_MODELS.items()}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where all parts must be there (CI), a test that was skipped has failed."""
+    report = yield
+    if report.skipped and os.environ.get("AML_SERVE_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+    return report
