@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,23 +14,28 @@ from app.errors import Unauthenticated
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S: Final = 1.0
+LOOK_S: Final = 1.0
 """How often the key file is looked at, at most."""
 
 
 class Auth:
-    """API keys, from settings and from a file that is read again when it changes."""
+    """API keys, from settings and from a file that is read again when it changes.
 
-    def __init__(self, keys: Sequence[str], file: Path | None) -> None:
+    Only digests are kept and compared: of one length, so that a comparison tells no key's length.
+    """
+
+    def __init__(self, keys: Sequence[str], file: Path | None, *, look_s: float = LOOK_S) -> None:
         """`keys` empty and `file` None: open to all."""
-        self._given = [key.encode() for key in keys]
+        self._given = _digests(key.encode("utf-8", "surrogateescape") for key in keys)
         self._file = file
-        self._file_keys: list[bytes] = []
-        self._changed_at: tuple[int, int] | None = None
+        self._of_file: list[bytes] = []
+        self._seen: tuple[int, int, int] | None = None
+        self._problem = ""
+        self._look_s = look_s
         self._next_look_at = 0.0
         self.is_open = not keys and file is None
         if file is not None:
-            self._look()
+            self._look(file)
 
     def verify(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Who calls: a name for the key that is no secret; None when all may call.
@@ -42,15 +48,16 @@ class Auth:
         """
         if self.is_open:
             return None
-        credential = _credential(headers)
-        if credential is None:
+        if self._file is not None and time.monotonic() >= self._next_look_at:
+            self._look(self._file)
+        credentials = _credentials(headers)
+        if not credentials:
             raise Unauthenticated("a key is needed: Authorization: Bearer KEY, or x-api-key: KEY")
-        if time.monotonic() >= self._next_look_at:
-            self._look()
         caller = None
-        for number, key in enumerate([*self._given, *self._file_keys], 1):
-            if hmac.compare_digest(credential, key):
-                caller = f"key-{number}"  # and on: how long it takes tells nothing of which key
+        for given in _digests(credentials):
+            for number, key in enumerate((*self._given, *self._of_file), 1):
+                if hmac.compare_digest(given, key):
+                    caller = f"key-{number}"  # and on: how long it takes tells nothing of which key
         if caller is None:
             raise Unauthenticated("the key is not known here")
         return caller
@@ -63,24 +70,34 @@ class Auth:
             return False
         return True
 
-    def _look(self) -> None:
+    def _look(self, file: Path) -> None:
         """Read the file when it has changed; keep the keys when it cannot be read."""
-        self._next_look_at = time.monotonic() + _LOOK_S
-        if self._file is None:
-            return
+        self._next_look_at = time.monotonic() + self._look_s
         try:
-            status = self._file.stat()
-            changed_at = (status.st_mtime_ns, status.st_ino)
-            if changed_at != self._changed_at:
-                text = self._file.read_text("utf-8").replace(",", "\n")
-                self._file_keys = [key.strip().encode() for key in text.split() if key.strip()]
-                self._changed_at = changed_at
-        except (OSError, UnicodeDecodeError):
-            logger.exception("the file of API keys cannot be read; the keys before stay valid")
+            status = file.stat()
+            seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if seen == self._seen:
+                return
+            keys = file.read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b",", b"\n").split()
+        except OSError as error:
+            if self._problem != str(error.strerror):
+                self._problem = str(error.strerror)
+                logger.warning(
+                    "the file of API keys cannot be read (%s); the keys before stay valid",
+                    error.strerror,
+                )
+            return
+        self._of_file, self._seen, self._problem = _digests(keys), seen, ""
+        logger.info("the file of API keys holds %d", len(self._of_file))
 
 
-def _credential(headers: Mapping[bytes, bytes]) -> bytes | None:
-    scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer" and value.strip():
-        return value.strip()
-    return headers.get(b"x-api-key")
+def _digests(keys: Iterable[bytes]) -> list[bytes]:
+    return [hashlib.sha256(key).digest() for key in keys if key]
+
+
+def _credentials(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """What could be a key; a gateway may add an Authorization of its own to the caller's key."""
+    scheme, _, value = headers.get(b"authorization", b"").strip().partition(b" ")
+    bearer = value.strip() if scheme.lower() == b"bearer" else b""
+    given = (bearer, headers.get(b"x-api-key", b"").strip())
+    return [credential for credential in given if credential]

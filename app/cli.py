@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from types import FrameType
+from typing import Annotated, Any, Final, NoReturn
 
 import orjson
 import typer
@@ -15,6 +19,8 @@ import typer
 from app.errors import ServingError
 from app.settings import Settings, SettingsError
 from app.telemetry import logs
+
+_THREAD_END_S: Final = 0.3
 
 main = typer.Typer(
     name="aml-serve",
@@ -29,6 +35,8 @@ main = typer.Typer(
 @main.command()
 def serve() -> None:
     """Serve the models of SERVE_REGISTRY over HTTP, until SIGTERM."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # until the server takes them; process 1 has no default
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
     _limit_threads()
@@ -36,19 +44,20 @@ def serve() -> None:
 
     try:
         server = create_server(settings)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         _refuse(str(error))
     server.run()
-    if not server.started:
-        sys.exit(1)
+    _leave(1 if server.force_exit or not server.started else 0)
 
 
 @main.command()
 def score(
-    name: Annotated[str, typer.Argument(help="NAME or NAME:VERSION")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME or NAME:VERSION")],
     file: Annotated[
         Path | None,
-        typer.Argument(help="a JSON file with a request or its data; - reads standard input"),
+        typer.Argument(
+            metavar="FILE", help="a JSON file with a request or its data; - reads standard input"
+        ),
     ] = None,
 ) -> None:
     """Score once without a server; without FILE, the model's own example.
@@ -63,11 +72,19 @@ def score(
         request, answer = asyncio.run(_score(settings, model, version or None, file))
     except (ValueError, OSError, ServingError) as error:
         _refuse(str(error))
+    typer.echo(_curl(settings, model, version, request), err=True)
+    typer.echo(answer.decode())
+
+
+def _curl(settings: Settings, model: str, version: str, request: bytes) -> str:
+    """The line for a shell that asks a server on this machine; a key is left to the shell."""
     path = f"/score/{model}/versions/{version}" if version else f"/score/{model}"
     url = f"http://localhost:{settings.port}{path}"
-    command = ["curl", "-s", url, "-H", "Content-Type: application/json", "-d", request.decode()]
-    typer.echo(shlex.join(command), err=True)
-    typer.echo(answer.decode())
+    has_keys = settings.api_keys is not None or settings.api_keys_file is not None
+    key = ' -H "x-api-key: $KEY"' if has_keys else ""
+    return (
+        f"curl -s {url} -H 'Content-Type: application/json'{key} -d {shlex.quote(request.decode())}"
+    )
 
 
 async def _score(
@@ -79,7 +96,6 @@ async def _score(
     from app.schema.examples import records
 
     parts = build(settings.model_copy(update={"on_demand": True}))
-    parts.store.open()
     try:
         if file is None:
             loaded = await parts.catalog.find(model, version)
@@ -93,7 +109,11 @@ async def _score(
 
 
 def _request(file: Path) -> Any:
-    given = orjson.loads(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        given = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
     is_request = isinstance(given, dict) and given.keys() & {"data", "input_data"}
     return given if is_request else {"data": given}
 
@@ -110,6 +130,22 @@ def _settings() -> Settings:
 def _refuse(message: str) -> NoReturn:
     typer.echo(message, err=True)
     sys.exit(2)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit, even while a thread is inside a model or a load; nothing else can end those."""
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    for thread in others:
+        if not thread.daemon:
+            thread.join(_THREAD_END_S)
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(code)
+    sys.exit(code)
 
 
 def _limit_threads() -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from app.batching import Predicted
 from app.catalog import Catalog
-from app.errors import DeadlineExceeded, ModelFailed, ModelLoading, ModelNotNamed
-from app.limits import Limits, Receive
+from app.errors import ModelFailed, ModelNotNamed
+from app.limits import Deadline, Limits, Receive
 from app.pool import Loaded
 from app.schema import Schema
 from app.telemetry import Trace
 from app.tensors import Call, Reply
 
 LARGE_BODY_BYTES: Final = 64 * 1024
-"""Bodies from here on are decoded in a thread, so that others need not wait for them."""
+"""Requests with bodies from here on are decoded and encoded in a thread."""
+_NAMES_TOLD: Final = 20
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Query:
 
 
 class Codec(Protocol):
-    """How one protocol writes payloads and answers."""
+    """How one protocol writes payloads and answers; for large bodies called in a thread."""
 
     def parse(self, body: bytes) -> Any:
         """The body as a document. Raises: BadRequest."""
@@ -80,75 +82,54 @@ class Engine:
             ServingError: any of it; `errors` lists them.
         """
         trace.enter("admit")
-        with self._limits.admit(query.caller) as slot:
-            async with self._deadline(query, trace) as timeout:
-                body = await slot.read(query.receive, query.content_length)
-                trace.enter("decode")
-                document = await self._off_loop(len(body), codec.parse, body)
+        with self._limits.admit(query.caller) as slot, self._deadline(query, trace) as deadline:
+            body = await slot.read(query.receive, query.content_length)
+            size_bytes = len(body)
+            trace.enter("decode")
+            document = await self._apart(size_bytes, codec.parse, body)
 
-                trace.enter("model")
-                loaded = await self._find(query, codec, document)
-                trace.ref = loaded.ref
-                _lower(timeout, loaded.timeout_s, trace)
+            trace.enter("model")
+            loaded = await self._find(query, codec, document)
+            trace.ref = loaded.ref
+            deadline.lower(loaded.timeout_s)
 
-                trace.enter("decode")
-                call = await self._off_loop(len(body), codec.decode, document, loaded.schema)
-                trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns
-                del body, document
+            trace.enter("decode")
+            call = await self._apart(size_bytes, codec.decode, document, loaded.schema)
+            trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns
+            del body, document
 
-                predicted = await self._predict(call, loaded, trace)
-                trace.enter("encode")
-                return codec.encode(call, predicted, loaded)
-
-    async def _predict(self, call: Call, loaded: Loaded, trace: Trace) -> Predicted | None:
-        if not call.batch.rows:
-            return None
-        trace.enter("queue")
-        try:
-            predicted = await loaded.batcher.predict(call.batch, loaded.schema.wanted(call))
-        except ModelFailed as error:
-            error.status = self._model_failure_status
-            raise
-        trace.batch_rows = predicted.batch_rows
-        trace.enter("predict", predicted.started_at)
-        trace.enter("deliver", predicted.ended_at)
-        return predicted
+            predicted = await self._predict(call, loaded, trace)
+            trace.enter("encode")
+            return await self._apart(size_bytes, codec.encode, call, predicted, loaded)
 
     async def _find(self, query: Query, codec: Codec, document: Any) -> Loaded:
+        """By path or query, else by the document, else the default one."""
         name, version = query.name, query.version
         if name is None:
             name, stated = codec.target(document)
             version = version or stated
         name = name or self._catalog.default_name()
         if name is None:
-            names = ", ".join(self._catalog.names()[:20]) or "none yet"
+            names = ", ".join(self._catalog.names()[:_NAMES_TOLD]) or "none yet"
             raise ModelNotNamed(f"name a model, as in /score/NAME; served are: {names}")
         return await self._catalog.find(name, version)
 
-    @asynccontextmanager
-    async def _deadline(self, query: Query, trace: Trace) -> AsyncIterator[asyncio.Timeout]:
-        timeout_s = min(self._timeout_s, query.timeout_s or self._timeout_s)
+    async def _predict(self, call: Call, loaded: Loaded, trace: Trace) -> Predicted | None:
+        if not call.batch.rows:
+            return None
+        outputs = loaded.schema.wanted(call)
         try:
-            async with asyncio.timeout(timeout_s) as timeout:
-                yield timeout
-        except TimeoutError:
-            if trace.phase == "model":
-                raise ModelLoading(
-                    f"the model was not loaded within {timeout_s:g} s", retry_after_s=5
-                ) from None
-            raise DeadlineExceeded(
-                f"the answer was not ready in time (phase: {trace.phase})"
-            ) from None
+            return await loaded.batcher.predict(call.batch, outputs, trace)
+        except ModelFailed as error:
+            error.status = self._model_failure_status
+            raise
 
-    async def _off_loop(self, size_bytes: int, work: Callable[..., Any], *given: Any) -> Any:
+    async def _apart(self, size_bytes: int, work: Callable[..., Result], *given: Any) -> Result:
+        """In a thread when there is much to do, so that others need not wait for it."""
         if size_bytes < LARGE_BODY_BYTES:
             return work(*given)
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *given)
 
-
-def _lower(timeout: asyncio.Timeout, timeout_s: float | None, trace: Trace) -> None:
-    """The model's own deadline counts from when the request came."""
-    before = timeout.when()
-    if timeout_s is not None and before is not None:
-        now = asyncio.get_running_loop().time()
-        timeout.reschedule(min(before, now + timeout_s - trace.age_s()))
+    def _deadline(self, query: Query, trace: Trace) -> Deadline:
+        asked = query.timeout_s
+        return Deadline(self._timeout_s if asked is None else min(asked, self._timeout_s), trace)

@@ -1,16 +1,34 @@
-"""Who gets in, and how much of a body: requests in flight, per caller and in all, bytes held."""
+"""Who gets in, with how much, for how long: requests in flight, bytes of bodies, deadlines."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from app.errors import BadRequest, BodyTooLarge, Overloaded, TooManyRequests
+from app.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    ModelLoading,
+    Overloaded,
+    ServingError,
+    TooManyRequests,
+)
+from app.telemetry import Trace
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """ASGI's receive callable (ASGI 3.0, HTTP)."""
+
+_LOADING_RETRY_S: Final = 5
+
+
+class ClientLeft(ServingError):
+    """The client closed its connection before its body had come; nobody reads the answer."""
+
+    status = 499  # nginx's, so that no dashboard counts it among the errors of clients that stayed
+    code = "client-left"
 
 
 class Limits:
@@ -113,16 +131,16 @@ class Slot:
 
         Raises:
             BodyTooLarge, Overloaded: as `Limits.hold`.
-            BadRequest: the client left.
+            ClientLeft: before its body had come.
         """
         if content_length is not None:
             self._hold(content_length)
-        chunks = []
+        chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise BadRequest("the client left before its body had come")
+                raise ClientLeft("the client left before its body had come")
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self._body_bytes:
@@ -134,3 +152,62 @@ class Slot:
     def _hold(self, size_bytes: int) -> None:
         self._limits.hold(size_bytes, self._body_bytes + size_bytes)
         self._body_bytes += size_bytes
+
+
+class Deadline:
+    """Ends its `with` block when the time is up: `asyncio.timeout`, at half the cost."""
+
+    __slots__ = ("_began_at", "_cancels", "_handle", "_has_passed", "_task", "_timeout_s", "_trace")
+
+    def __init__(self, timeout_s: float, trace: Trace) -> None:
+        """`trace`: whose phase says what was waited for. Made and used in one task."""
+        self._timeout_s = timeout_s
+        self._trace = trace
+        self._has_passed = False
+
+    def __enter__(self) -> Deadline:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancels = task.cancelling()
+        self._began_at = loop.time()
+        self._handle = loop.call_at(self._began_at + self._timeout_s, self._pass)
+        return self
+
+    def lower(self, timeout_s: float | None) -> None:
+        """It is `timeout_s` after its begin, if that is sooner."""
+        if timeout_s is not None and timeout_s < self._timeout_s:
+            self._timeout_s = timeout_s
+            self._handle.cancel()
+            at = self._began_at + timeout_s
+            self._handle = asyncio.get_running_loop().call_at(at, self._pass)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raises: ModelLoading, DeadlineExceeded."""
+        self._handle.cancel()
+        if not self._has_passed:
+            return
+        # Who else cancels the task is obeyed (asyncio.Task.uncancel).
+        if self._task.uncancel() <= self._cancels and kind is asyncio.CancelledError:
+            raise self._missed() from None
+
+    def _pass(self) -> None:
+        self._has_passed = True
+        self._task.cancel()
+
+    def _missed(self) -> ServingError:
+        within = f"within {self._timeout_s:g} s"
+        match self._trace.phase:
+            case "model":
+                return ModelLoading(
+                    f"the model was not loaded {within}", retry_after_s=_LOADING_RETRY_S
+                )
+            case "admit":
+                return DeadlineExceeded(f"the body did not arrive {within}")
+            case phase:
+                return DeadlineExceeded(f"the answer was not ready {within} (phase: {phase})")

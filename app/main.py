@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import __version__, quota
@@ -23,9 +25,10 @@ from app.ids import IdSource
 from app.limits import Limits
 from app.pool import Options, Pool
 from app.protocols import openapi
-from app.protocols.score import ScoreEndpoint, refusal
+from app.protocols.score import MAX_ID_LENGTH, ScoreEndpoint, refusal
 from app.registries import Registry, open_registry
-from app.settings import ModelSettings, Settings
+from app.registries.local import LocalRegistry
+from app.settings import ModelSettings, Settings, SettingsError
 from app.store import Store
 from app.telemetry import Exporter, Trace
 from app.telemetry.logs import AccessLog
@@ -33,7 +36,9 @@ from app.telemetry.prometheus import Gauges, ModelGauges, Prometheus
 from app.web import console, health
 from app.web.front import Front
 from app.web.health import Draining
-from app.web.server import Server, server
+from app.web.server import Server, listen, server
+
+logger = logging.getLogger(__name__)
 
 _LOADERS: Final = 4
 """Models that are fetched or loaded at the same time."""
@@ -54,11 +59,6 @@ class Parts:
     catalog: Catalog
     engine: Engine
 
-    def start(self) -> None:
-        """Make the cache folder ready and begin to load. Raises: OSError."""
-        self.store.open()
-        self.catalog.start()
-
     async def close(self) -> None:
         """Let go of tasks and threads."""
         await self.catalog.close()
@@ -71,14 +71,11 @@ def build(settings: Settings) -> Parts:
     """Everything between the protocols and the disk.
 
     Raises:
-        SettingsError: no registry is named. ValueError: its URL is of no known kind.
+        SettingsError: no registry is named or there, or the cache folder cannot be written.
+        ValueError: the URL of a registry is of no known kind.
     """
-    limit = quota.memory_bytes()
-    body_bytes = settings.body_memory_bytes or limit // 10
-    model_bytes = settings.memory_bytes or int(
-        0.8 * max(0, limit - quota.resident_bytes() - body_bytes)
-    )
-    store = Store(settings.cache_dir, settings.cache_bytes)
+    body_bytes, model_bytes = _budgets(settings)
+    store = _store(settings)
     workers = Workers(settings.threads or quota.cpu_count())
     loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
     decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
@@ -114,21 +111,25 @@ def create_app(settings: Settings, draining: Draining | None = None) -> Front:
     parts = build(settings)
     draining = draining or Draining()
     auth = Auth([key.get_secret_value() for key in settings.api_keys or ()], settings.api_keys_file)
+    if auth.is_open:
+        logger.warning("no API key is set: whoever reaches this server may score")
     prometheus = Prometheus(lambda: _gauges(parts))
     access_log = AccessLog()
     exporters: list[Exporter] = [prometheus, access_log]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        parts.start()
-        yield
-        await parts.close()
-        access_log.flush()
+        parts.catalog.start()
+        try:
+            yield
+        finally:
+            await parts.close()
+            access_log.flush()
 
     ids = IdSource()
     rest = FastAPI(
         title="aml-serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
-        lifespan=lifespan,
+        redirect_slashes=False, lifespan=lifespan,
     )  # fmt: skip
     rest.include_router(
         health.router(
@@ -147,21 +148,65 @@ def create_app(settings: Settings, draining: Draining | None = None) -> Front:
 
 
 def create_server(settings: Settings) -> Server:
-    """What `aml-serve serve` runs. Raises: as `build`."""
+    """What `aml-serve serve` runs; its address is taken already.
+
+    Raises:
+        SettingsError: as `build`, or the address cannot be taken. ValueError: as `build`.
+    """
+    try:
+        listeners = listen(settings.host, settings.port)
+    except OSError as error:
+        raise SettingsError(
+            f"SERVE_HOST and SERVE_PORT name an address that cannot be listened on "
+            f"({settings.host}:{settings.port}: {error.strerror}); allowed: a free one"
+        ) from error
     draining = Draining()
     return server(
         create_app(settings, draining),
         draining,
-        host=settings.host,
-        port=settings.port,
+        listeners,
         drain_s=settings.drain_s,
         timeout_s=settings.timeout_s,
     )
 
 
+def _budgets(settings: Settings) -> tuple[int, int]:
+    """Bytes for bodies, bytes for models."""
+    limit = quota.memory_bytes()
+    bodies = settings.body_memory_bytes or limit // 10
+    rest = max(0, limit - quota.resident_bytes() - bodies)
+    return bodies, settings.memory_bytes or int(0.8 * rest)
+
+
+def _store(settings: Settings) -> Store:
+    store = Store(settings.cache_dir, settings.cache_bytes)
+    problem = None
+    try:
+        store.open()
+        if not os.access(settings.cache_dir / "locks", os.W_OK):
+            problem = os.strerror(errno.EACCES)
+    except OSError as error:
+        problem = error.strerror
+    if problem is not None:
+        raise SettingsError(
+            f"SERVE_CACHE_DIR is a path that cannot be written ({problem}); "
+            "allowed: a folder, or where one can be made"
+        )
+    return store
+
+
 def _registries(settings: Settings) -> dict[str, Registry]:
-    """By name; the first is the default one."""
-    registries = {"default": open_registry("default", settings.require_registry())}
+    """By name; the first is the default one, the only one that must be there at the start."""
+    default = open_registry("default", settings.require_registry())
+    if isinstance(default, LocalRegistry):
+        try:
+            os.listdir(default.folder)
+        except OSError as error:
+            raise SettingsError(
+                f"SERVE_REGISTRY is a path that cannot be read ({error.strerror}); "
+                "allowed: a folder of models"
+            ) from error
+    registries: dict[str, Registry] = {"default": default}
     for name, registry in settings.registries.items():
         registries[name] = open_registry(name, registry.url)
     return registries
@@ -213,26 +258,30 @@ def _gauges(parts: Parts) -> Gauges:
 def _answer_errors(app: FastAPI, ids: IdSource) -> None:
     """The error envelope of the scoring family, for the routes that FastAPI serves."""
 
-    def answered(request: Request, error: ServingError) -> JSONResponse:
-        given = ids.of(dict(request.headers.raw))
+    def answered(request: Request, error: ServingError) -> Response:
+        headers = dict(request.headers.raw)
+        given = ids.of(headers)
         trace = Trace(request.method)
-        trace.request_id = given.request_id.decode("latin-1")
-        reply = refusal(error, trace)
-        headers = {k.decode(): v.decode("latin-1") for k, v in (*reply.headers, *given.headers())}
-        response = JSONResponse(None, reply.status, headers)
-        response.body = reply.body if isinstance(reply.body, bytes) else b""
-        response.headers["content-length"] = str(len(response.body))
+        trace.request_id = given.request_id.decode("latin-1")[:MAX_ID_LENGTH]
+        reply = refusal(error, trace, headers)
+        response = Response(reply.body if isinstance(reply.body, bytes) else b"", reply.status)
+        length = (b"content-length", b"%d" % len(response.body))
+        response.raw_headers = [*reply.headers, *given.headers(), length]
         return response
 
     @app.exception_handler(ServingError)
-    async def deliberate(request: Request, error: ServingError) -> JSONResponse:
+    async def deliberate(request: Request, error: ServingError) -> Response:
         return answered(request, error)
 
     @app.exception_handler(HTTPException)
-    async def of_routing(request: Request, error: HTTPException) -> JSONResponse:
+    async def of_routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allow = (error.headers or {}).get("Allow", "GET")
-            return answered(
-                request, MethodNotAllowed(f"{request.method} is not taken here", allow=allow)
-            )
+            message = f"{request.method} is not taken here"
+            return answered(request, MethodNotAllowed(message, allow="GET, HEAD"))
         return answered(request, NotFound("no such route; see /docs"))
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, _: Exception) -> Response:  # the server logs its traceback
+        answer = answered(request, ServingError("an error of the server; its log has it"))
+        logger.error("a bug; request id %s", answer.headers.get("x-request-id"))
+        return answer

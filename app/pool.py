@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from app import golden, manifest, runtimes
 from app.batching import Batcher, Workers
-from app.errors import ModelUnavailable
+from app.errors import ModelUnavailable, ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
 from app.registries import Registry
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_ROWS: Final = 1024
 """Rows of a joint model call, unless the manifest or the configuration says otherwise."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ class Loaded:
     is_pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A model folder on disk, read but not loaded."""
+
+    manifest: Manifest
+    digest: str
+    size_bytes: int
+
+
 class Pool:
     """Keeps what fits its budget. Dropping the pool's reference is all that unloading needs."""
 
@@ -66,6 +77,8 @@ class Pool:
         self._budget_bytes = budget_bytes
         self._models: OrderedDict[ModelRef, Loaded] = OrderedDict()
         self._loading: dict[ModelRef, asyncio.Task[Loaded]] = {}
+        self._pinned: dict[ModelRef, int] = {}
+        """Models that stay, or will once they are loaded, and their bytes."""
 
     def get(self, ref: ModelRef) -> Loaded | None:
         """The model when it is in memory; it is then the last one to go."""
@@ -103,11 +116,24 @@ class Pool:
             task.add_done_callback(lambda _: self._loading.pop(ref))
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """End the loads that run; what a thread has begun it ends."""
+        tasks = list(self._loading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _bring(
         self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
     ) -> Loaded:
-        loop = asyncio.get_running_loop()
-        loaded = await loop.run_in_executor(self._loaders, self._load, ref, registry, options, tell)
+        started = time.perf_counter()
+        found = await run_in(self._loaders, self._read, ref, registry, tell)
+        self._reserve(ref, found.size_bytes, options)
+        try:
+            loaded = await run_in(self._loaders, self._load, ref, found, options, tell, started)
+        except BaseException:
+            self._pinned.pop(ref, None)
+            raise
         self._models[ref] = loaded
         self._evict(keep=ref)
         logger.info(
@@ -116,25 +142,43 @@ class Pool:
         )
         return loaded
 
-    def _load(
-        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
-    ) -> Loaded:
-        """Blocking: the steps of a load, in a loading thread."""
-        started = time.perf_counter()
+    def _read(self, ref: ModelRef, registry: Registry, tell: Callable[[str], None]) -> _Found:
+        """Blocking; in a loading thread."""
         tell("fetch")
         folder = self._store.get(ref, registry)
         tell("verify")
-        found = manifest.read(folder)
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if size_bytes > self._budget_bytes:
+        return _Found(manifest.read(folder), manifest.digest(folder), size_bytes)
+
+    def _reserve(self, ref: ModelRef, size_bytes: int, options: Options) -> None:
+        """Refuse what could not stay; what is pinned counts from now on.
+
+        Raises:
+            ModelUnavailable: it does not fit beside the pinned models.
+        """
+        pinned_bytes = sum(size for other, size in self._pinned.items() if other != ref)
+        if size_bytes + pinned_bytes > self._budget_bytes:
+            beside = f", of which pinned ones take {pinned_bytes}" if pinned_bytes else ""
             raise ModelUnavailable(
                 f"the model takes {size_bytes} bytes of memory, all models may take "
-                f"{self._budget_bytes} (SERVE_MEMORY_BYTES)"
+                f"{self._budget_bytes} (SERVE_MEMORY_BYTES){beside}"
             )
-        digest = manifest.digest(folder)
+        if options.is_pinned:
+            self._pinned[ref] = size_bytes
+
+    def _load(
+        self,
+        ref: ModelRef,
+        found: _Found,
+        options: Options,
+        tell: Callable[[str], None],
+        started: float,
+    ) -> Loaded:
+        """Blocking; in a loading thread."""
         tell("load")
-        threads = options.threads or found.threads or self._workers.threads
-        model = runtimes.load(found, max(1, self._workers.threads // threads))
+        stated = found.manifest
+        threads = options.threads or stated.threads or self._workers.threads
+        model = runtimes.load(stated, max(1, self._workers.threads // threads))
         schema = Schema(model.signature)
         if model.signature.guessed:
             logger.warning(
@@ -142,8 +186,8 @@ class Pool:
                 *(ref, ", ".join(model.signature.guessed[:5])),
             )
         tell("check")
-        verdict = golden.check(model, schema, found.golden)
-        max_rows = options.max_rows or found.max_rows or DEFAULT_MAX_ROWS
+        verdict = golden.check(model, schema, stated.golden)
+        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
         batcher = Batcher(
             model,
             str(ref),
@@ -153,23 +197,43 @@ class Pool:
         )
         return Loaded(
             ref=ref,
-            manifest=found,
+            manifest=stated,
             model=model,
             schema=schema,
             batcher=batcher,
             verdict=verdict,
-            digest=digest,
-            size_bytes=size_bytes,
+            digest=found.digest,
+            size_bytes=found.size_bytes,
             load_s=time.perf_counter() - started,
-            timeout_s=options.timeout_s or found.timeout_s,
+            timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
         )
 
     def _evict(self, keep: ModelRef) -> None:
         """Drop the models used longest ago until the rest fits; requests inside keep theirs."""
-        for ref, loaded in list(self._models.items()):
+        for ref in list(self._models):
             if self.size_bytes() <= self._budget_bytes:
                 return
-            if ref != keep and not loaded.is_pinned:
+            if ref != keep and ref not in self._pinned:
                 logger.info("%s is unloaded to make room", ref)
                 del self._models[ref]
+
+
+async def run_in(loaders: Executor, work: Callable[..., Result], *given: Any) -> Result:
+    """What `work` gives in a loading thread.
+
+    Raises:
+        ServingError: whatever `work` raises; a model file may raise anything while it is read.
+    """
+    return await asyncio.get_running_loop().run_in_executor(loaders, _guarded, work, given)
+
+
+def _guarded(work: Callable[..., Result], given: tuple[Any, ...]) -> Result:
+    try:
+        return work(*given)
+    except ServingError:
+        raise
+    except BaseException as error:  # SystemExit would end the process from the event loop
+        logger.exception("a load raised")
+        kind = type(error).__name__
+        raise ModelUnavailable(f"it raised {kind}; the log has the details") from None

@@ -37,9 +37,9 @@ def integer(description: str, maximum: int, minimum: int = 0) -> dict[str, Any]:
     return {"type": "integer", **bounds, "description": description}
 
 
-def number(description: str) -> dict[str, Any]:
+def number(description: str, maximum: int) -> dict[str, Any]:
     """Schema of a column of numbers, none below zero."""
-    return {"type": "number", "minimum": 0, "description": description}
+    return {"type": "number", "minimum": 0, "maximum": maximum, "description": description}
 
 
 def category(description: str, *names: str) -> dict[str, Any]:
@@ -58,15 +58,15 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "internet": category("Kind of the internet connection", "none", "dsl", "cable", "fiber"),
     "payment_method": category("How bills are paid", "card", "debit", "transfer", "check"),
     "paperless_billing": {"type": "boolean", "description": "Bills come by e-mail only"},
-    "monthly_charge": number("Last monthly bill in dollars"),
-    "discount_percent": {**number("Discount on the bill"), "maximum": 100},
-    "data_gb": number("Mobile data used last month, gigabytes"),
-    "call_minutes": number("Minutes of calls last month"),
-    "international_minutes": number("Minutes of international calls last month"),
+    "monthly_charge": number("Last monthly bill in dollars", 100_000),
+    "discount_percent": number("Discount on the bill", 100),
+    "data_gb": number("Mobile data used last month, gigabytes", 100_000),
+    "call_minutes": number("Minutes of calls last month", 44_640),
+    "international_minutes": number("Minutes of international calls last month", 44_640),
     "roaming_days": integer("Days abroad last month", 31),
     "support_calls": integer("Calls to customer service in the last 90 days", 1000),
     "late_payments": integer("Bills paid late in the last year", 12),
-    "outage_hours": number("Hours without service in the last 90 days"),
+    "outage_hours": number("Hours without service in the last 90 days", 2_160),
     "satisfaction": {
         "type": ["number", "null"],
         "minimum": 1,

@@ -94,13 +94,8 @@ def _any_model() -> dict[str, Any]:
         },
         "required": ["data"],
     }
-    usage = {
-        "tags": ["score"],
-        "summary": "How to call, and what is served",
-        "responses": {"200": {"description": "A line of help"}, **_errors("401", "431")},
-    }
     post = _post("Score with the model that the query or the body names", body, {}, named)
-    return {"get": usage, "post": post}
+    return {"get": _USAGE, "post": post}
 
 
 def _one_model(loaded: Loaded) -> dict[str, Any]:
@@ -119,7 +114,7 @@ def _one_model(loaded: Loaded) -> dict[str, Any]:
     }
     example = {"data": records(signature, 1)[0]}
     about = loaded.manifest.description or f"Score with {loaded.ref}"
-    return {"post": _post(about, body, example, []), "x-model": str(loaded.ref)}
+    return {"get": _USAGE, "post": _post(about, body, example, []), "x-model": str(loaded.ref)}
 
 
 def _post(
@@ -152,3 +147,16 @@ def _errors(*statuses: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ScoringError"}
     content = {"application/json": {"schema": schema}}
     return {s: {"description": _ERRORS[s], "content": content} for s in statuses}
+
+
+_USAGE: Final = {
+    "tags": ["score"],
+    "summary": "How to call, and what is served",
+    "responses": {
+        "200": {
+            "description": "A line of help, and names",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        **_errors("401", "431"),
+    },
+}

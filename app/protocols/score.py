@@ -16,6 +16,7 @@ from app.catalog import Catalog
 from app.engine import Engine, Query
 from app.errors import (
     BadRequest,
+    DeadlineExceeded,
     MethodNotAllowed,
     ModelFailed,
     NotFound,
@@ -27,6 +28,7 @@ from app.errors import (
 from app.ids import IdSource, RequestIds
 from app.limits import Receive
 from app.pool import Loaded
+from app.protocols import pieces
 from app.schema import Schema
 from app.schema.results import results
 from app.telemetry import Trace
@@ -40,7 +42,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON: Final = (b"content-type", b"application/json")
 _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "text/plain")
 """What curl --data and browsers call a body that is JSON all the same."""
-_ALLOW: Final = "GET, POST, OPTIONS"
+_ALLOW: Final = "GET, HEAD, POST, OPTIONS"
+_MAX_DIGITS: Final = 15
+"""Of a number in a header; Python refuses to read very long ones."""
+MAX_ID_LENGTH: Final = 100
+"""Characters of a request's id that are logged and told."""
 
 
 class ScoreCodec:
@@ -51,7 +57,7 @@ class ScoreCodec:
         if not body:
             raise BadRequest('the body is empty; send {"data": ...}')
         try:
-            return orjson.loads(body)
+            return pieces.loads(body)
         except orjson.JSONDecodeError as error:
             _refuse_json(error)
 
@@ -62,7 +68,7 @@ class ScoreCodec:
         name, version = document.get("model_name"), document.get("model_version")
         if not isinstance(name, (str, type(None))):
             raise BadRequest("model_name must be a text")
-        if not isinstance(version, (str, int, type(None))):
+        if not isinstance(version, (str, int, type(None))) or isinstance(version, bool):
             raise BadRequest("model_version must be a text or a number")
         return name, None if version is None else str(version)
 
@@ -104,17 +110,18 @@ class ScoreEndpoint:
         """One request; `trace` is filled, and ended by the caller."""
         headers = dict(scope["headers"])
         ids = self._ids.of(headers)
-        trace.request_id = ids.request_id.decode("latin-1")
+        trace.request_id = ids.request_id.decode("latin-1")[:MAX_ID_LENGTH]
         try:
             ids.check()
             reply = await self._reply(scope, headers, receive, trace)
         except ServingError as error:
             trace.code = error.code
-            reply = refusal(error, trace)
+            reply = refusal(error, trace, headers)
         except Exception:
             logger.exception("a bug; request id %s", trace.request_id)
             trace.code = ServingError.code
-            reply = refusal(ServingError("an error of the server; its log has it"), trace)
+            bug = ServingError("an error of the server; its log has it")
+            reply = refusal(bug, trace, headers)
         await _send(reply, ids, trace, headers, send)
 
     async def _reply(
@@ -125,7 +132,7 @@ class ScoreEndpoint:
         if method == "OPTIONS":
             return Reply(200, [(b"allow", _ALLOW.encode())], b"")
         caller = self._auth.verify(headers)
-        if method == "GET":
+        if method in ("GET", "HEAD"):
             return self._usage(name)
         if method != "POST":
             raise MethodNotAllowed(f"{method} is not taken here; use POST", allow=_ALLOW)
@@ -183,8 +190,8 @@ async def score_once(engine: Engine, model: str, version: str | None, body: byte
     return reply.body
 
 
-def refusal(error: ServingError, trace: Trace) -> Reply:
-    """The error envelope of this family."""
+def refusal(error: ServingError, trace: Trace, given: Mapping[bytes, bytes]) -> Reply:
+    """The error envelope of this family, for a request with the headers `given`."""
     faults = error.faults if isinstance(error, SchemaMismatch) else ()
     told = {
         "message": error.message,
@@ -203,6 +210,9 @@ def refusal(error: ServingError, trace: Trace) -> Reply:
     if trace.ref is not None:
         headers.append((b"x-model-name", trace.ref.name.encode()))
         headers.append((b"x-model-version", trace.ref.version.encode()))
+    # A body that may never come would be waited for on this connection (RFC 9110, section 10.1.1).
+    if b"expect" in given or (isinstance(error, DeadlineExceeded) and trace.phase == "admit"):
+        headers.append((b"connection", b"close"))
     return Reply(error.status, headers, orjson.dumps(told))
 
 
@@ -248,7 +258,7 @@ def _whole_number(headers: Mapping[bytes, bytes], name: bytes) -> int | None:
     value = headers.get(name)
     if value is None:
         return None
-    if not value.isdigit():
+    if not value.isdigit() or len(value) > _MAX_DIGITS:
         raise BadRequest(f"the header {name.decode()} must be a whole number")
     return int(value)
 

@@ -41,7 +41,8 @@ class Trace:
         self.batch_rows = 0
         """Rows of the joint model call that these rows were part of."""
         self.extra_columns = 0
-        self.phase = ""
+        self.phase = "admit"
+        """What happens now; each moment until the end belongs to one phase."""
         self.phases: dict[str, float] = {}
         self.started_at = self._since = time.perf_counter()
         self.duration_s = 0.0

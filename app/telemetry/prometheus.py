@@ -113,8 +113,9 @@ class Prometheus(Collector):
                 if histogram is None:
                     histogram = self._phases[key] = Histogram(PHASE_BUCKETS)
                 histogram.observe(seconds)
-        if trace.rows:
+        if trace.rows and not trace.code:
             self._rows[model] += trace.rows
+        if trace.batch_rows:
             rows = self._batch_rows.get(model)
             if rows is None:
                 rows = self._batch_rows[model] = Histogram(ROW_BUCKETS)

@@ -5,14 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from app.auth import Auth
+
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>aml-serve</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+<link rel="icon" href="docs/assets/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script>
+let key = "";  // models are listed to callers with a key: read the document again with it
+const withKey = () => ({statePlugins: {auth: {wrapActions: {
+  authorize: (before, system) => (given) => {
+    const done = before(given);
+    key = Object.values(given)[0].value;
+    system.specActions.download("openapi.json");
+    return done;
+  },
+}}}});
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  validatorUrl: null,
+  plugins: [withKey],
+  requestInterceptor: (request) => {
+    if (key && request.loadSpec) request.headers["x-api-key"] = key;
+    return request;
+  },
+});
+</script>
+</body>
+</html>
+"""
 
 
 def mount(app: FastAPI, document: Callable[[], dict[str, Any]], auth: Auth) -> None:
@@ -34,13 +69,7 @@ def mount(app: FastAPI, document: Callable[[], dict[str, Any]], auth: Auth) -> N
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title="aml-serve",
-            swagger_js_url="docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="docs/assets/swagger-ui.css",
-            swagger_favicon_url="docs/assets/favicon.png",
-        )
+        return HTMLResponse(_PAGE)
 
     app.include_router(routes)
     app.mount("/docs/assets", StaticFiles(directory=_assets()), name="assets")

@@ -60,6 +60,8 @@ class Front:
             if path == "/score" or path.startswith("/score/"):
                 await self._score(scope, receive, send_on, trace)
             else:
+                if method == "HEAD":  # the server leaves the body out (RFC 9110, section 9.3.2)
+                    scope = {**scope, "method": "GET"}
                 await self._rest(scope, receive, send_on)
                 trace.route = getattr(scope.get("route"), "path", trace.route)
         finally:

@@ -30,7 +30,36 @@ def router(
 ) -> APIRouter:
     """`/`, `/healthcheck`, `/livez`, `/readyz`, `/metrics`."""
     routes = APIRouter(tags=["health"])
+    _add_alive(routes, catalog, auth)
 
+    @routes.get(
+        "/readyz",
+        summary="Can requests be answered",
+        description="With `?verbose`: each model with its state, step, reason and next try.",
+        responses={
+            401: {"description": "No key, or an unknown one, and `verbose`."},
+            503: {"description": "Not yet, or no more."},
+        },
+    )
+    async def readyz(request: Request, verbose: str | None = None) -> JSONResponse:
+        is_ready = catalog.is_ready and not draining.has_begun
+        status = "draining" if draining.has_begun else "ready" if is_ready else "not ready"
+        told: dict[str, Any] = {"status": status}
+        if verbose is not None:
+            auth.verify(dict(request.headers.raw))
+            told["models"] = [_told(s) for s in catalog.status()]
+        return JSONResponse(told, 200 if is_ready else 503)
+
+    @routes.get("/metrics", summary="For Prometheus", include_in_schema=False)
+    async def scrape(request: Request) -> Response:
+        if not metrics_open:
+            auth.verify(dict(request.headers.raw))
+        return Response(metrics(), media_type="text/plain; version=0.0.4")
+
+    return routes
+
+
+def _add_alive(routes: APIRouter, catalog: Catalog, auth: Auth) -> None:
     @routes.get("/", response_class=HTMLResponse, summary="Is the process alive, for people")
     async def root() -> str:
         return "Healthy"
@@ -49,29 +78,6 @@ def router(
     @routes.get("/livez", summary="Is the process alive")
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
-
-    @routes.get(
-        "/readyz",
-        summary="Can requests be answered",
-        description="With `?verbose`: each model with its state, step, reason and next try.",
-        responses={503: {"description": "Not yet, or no more."}},
-    )
-    async def readyz(request: Request, verbose: str | None = None) -> JSONResponse:
-        is_ready = catalog.is_ready and not draining.has_begun
-        status = "draining" if draining.has_begun else "ready" if is_ready else "not ready"
-        told: dict[str, Any] = {"status": status}
-        if verbose is not None:
-            auth.verify(dict(request.headers.raw))
-            told["models"] = [_told(s) for s in catalog.status()]
-        return JSONResponse(told, 200 if is_ready else 503)
-
-    @routes.get("/metrics", summary="For Prometheus", include_in_schema=False)
-    async def scrape(request: Request) -> Response:
-        if not metrics_open:
-            auth.verify(dict(request.headers.raw))
-        return Response(metrics(), media_type="text/plain; version=0.0.4")
-
-    return routes
 
 
 def _told(status: Status) -> dict[str, Any]:

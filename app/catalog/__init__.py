@@ -1,0 +1,22 @@
+"""Which names are served, which version answers a name now, and how each is doing.
+
+named -> resolve -> fetch -> verify -> load -> check -> READY
+            any step may fail: FAILED(reason, next try at), tried again with back-off
+
+`names` knows them all, `entry` is the life of one, `lookups` bounds what requests may ask for.
+"""
+
+from app.catalog.entry import FIRST_RETRY_S, LAST_RETRY_S, State, Status, Wanted
+from app.catalog.lookups import LOOK_UPS_PER_S, UNKNOWN_S
+from app.catalog.names import Catalog
+
+__all__ = [
+    "FIRST_RETRY_S",
+    "LAST_RETRY_S",
+    "LOOK_UPS_PER_S",
+    "UNKNOWN_S",
+    "Catalog",
+    "State",
+    "Status",
+    "Wanted",
+]

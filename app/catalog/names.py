@@ -1,0 +1,231 @@
+"""Every name that is served, and the entry that answers it now."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import fnmatch
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from app.catalog.entry import FIRST_RETRY_S, LAST_RETRY_S, Entry, Status, Wanted
+from app.catalog.lookups import UNKNOWN_S, Key, LookUps
+from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
+from app.pool import Loaded, Pool, run_in
+from app.registries import Registry, is_name, version_age
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The models of one process."""
+
+    def __init__(
+        self,
+        registries: Mapping[str, Registry],
+        pool: Pool,
+        loaders: Executor,
+        *,
+        wanted: Sequence[Wanted] | None,
+        default_model: str | None,
+        on_demand: bool,
+        on_demand_match: str,
+        first_retry_s: float = FIRST_RETRY_S,
+    ) -> None:
+        """The first of `registries` is the default one; `wanted` None: every model it has."""
+        self._registries = registries
+        self._default_registry = next(iter(registries.values()))
+        self._pool = pool
+        self._loaders = loaders
+        self._default_model = default_model
+        self._on_demand = on_demand
+        self._on_demand_match = on_demand_match
+        self._first_retry_s = first_retry_s
+        self._entries: dict[Key, Entry] = {}
+        self._answers: dict[str, Key] = {}
+        """Name -> which of its entries answers requests that name no version."""
+        self._look_ups = LookUps()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_discovering = wanted is None
+        self.registry_errors = 0
+        for model in wanted or ():
+            self._name(model)
+        if default_model is not None and default_model not in self._answers:
+            self._name(Wanted(default_model, is_preloaded=False, is_required=False))
+
+    def start(self) -> None:
+        """Begin to load what is to be preloaded; returns at once."""
+        if self._is_discovering:
+            self._spawn(self._discover())
+        for entry in self._entries.values():
+            if entry.is_awaited:
+                self._spawn(entry.keep())
+
+    async def close(self) -> None:
+        """End the background tasks; what a loading thread has begun it ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for entry in list(self._entries.values()):
+            await entry.close()
+        await self._pool.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Every required model has been there once, and every other preloaded one was tried."""
+        return not self._is_discovering and all(
+            entry.was_ready if entry.wanted.is_required else entry.was_tried
+            for entry in self._entries.values()
+            if entry.is_awaited
+        )
+
+    def names(self) -> list[str]:
+        """Of the models served, sorted."""
+        return sorted(name for name, key in self._answers.items() if self._entries[key].is_named)
+
+    def default_name(self) -> str | None:
+        """The model of requests that name none, if there is one.
+
+        Raises:
+            ModelUnavailable: what the registry holds is not known yet.
+        """
+        if self._default_model is not None:
+            return self._default_model
+        names = self.names()
+        if not names and self._is_discovering:
+            raise self._not_read()
+        return names[0] if len(names) == 1 else None
+
+    async def find(self, name: str, version: str | None = None) -> Loaded:
+        """The model that answers `name` now, loaded if need be.
+
+        Raises:
+            ModelNotFound: no such name or version.
+            ModelUnavailable: it failed to load; the text says why, and when it is tried again.
+            Overloaded: too many names that are not known are asked for.
+        """
+        key = self._answers.get(name) if version is None else (name, version)
+        entry = None if key is None else self._entries.get(key)
+        if entry is None:
+            entry = self._ask(name, version)
+        return entry.get() or await entry.load()
+
+    def status(self) -> list[Status]:
+        """Of all names and versions, in order; without what a request names and nobody has seen."""
+        seen = (entry for entry in self._entries.values() if entry.is_named or entry.ref)
+        return sorted(
+            (entry.status() for entry in seen), key=lambda s: (s.name, version_age(s.version))
+        )
+
+    def _name(self, wanted: Wanted) -> Entry:
+        """The entry of what the operator names, which a request may have asked for before."""
+        key = (wanted.name, wanted.version)
+        entry = self._entries.get(key)
+        if entry is None:
+            registry = self._default_registry
+            if wanted.registry:
+                registry = self._registries[wanted.registry]
+            entry = self._entries[key] = self._entry(wanted, registry, is_named=True)
+        entry.wanted, entry.is_named = wanted, True
+        before = self._answers.get(wanted.name)
+        if before is None or not self._entries[before].is_named or _is_newer(key, before):
+            self._answers[wanted.name] = key
+        return entry
+
+    def _entry(self, wanted: Wanted, registry: Registry, *, is_named: bool) -> Entry:
+        return Entry(
+            wanted,
+            registry,
+            self._pool,
+            self._loaders,
+            self._failed,
+            is_named=is_named,
+            first_retry_s=self._first_retry_s,
+        )
+
+    def _ask(self, name: str, version: str | None) -> Entry:
+        """An entry for what the operator did not name, if such may be loaded."""
+        if not is_name(name) or (version is not None and not is_name(version)):
+            raise ModelNotFound("a model's name and version are letters, digits, '.', '_' and '-'")
+        key = (name, version)
+        wanted = Wanted(name, version, is_preloaded=False, is_required=False)
+        self._look_ups.recall(key)
+        if not self._on_demand or not fnmatch.fnmatchcase(name, self._on_demand_match):
+            if self._is_discovering:
+                raise self._not_read()
+            near = difflib.get_close_matches(name, self.names(), n=3)
+            raise ModelNotFound(f"no model {str(wanted)!r} is served here", near=near)
+        self._look_ups.begin()
+        registry = self._default_registry
+        if name in self._answers:
+            other = self._entries[self._answers[name]]
+            registry = other.registry
+            wanted = replace(wanted, options=other.wanted.options)
+        entry = self._entries[key] = self._entry(wanted, registry, is_named=False)
+        if version is None:
+            self._answers[name] = key
+        return entry
+
+    def _not_read(self) -> ModelUnavailable:
+        return ModelUnavailable("the registry has not been read yet", retry_after_s=1)
+
+    def _failed(self, entry: Entry, error: ServingError) -> None:
+        """Told by an entry. One that only a request named and that is not there is forgotten."""
+        wanted, wait_s = entry.wanted, entry.retry_after_s()
+        is_unknown, is_away = (
+            isinstance(error, ModelNotFound),
+            isinstance(error, RegistryUnavailable),
+        )
+        self.registry_errors += is_away
+        if not entry.is_named and (is_unknown or is_away):
+            self._forget(entry)
+            self._look_ups.remember(
+                (wanted.name, wanted.version),
+                error.message,
+                UNKNOWN_S if is_unknown else wait_s,
+                is_unknown=is_unknown,
+            )
+            return
+        text = "model %s: %s failed, next try in %.0f s: %s"
+        logger.warning(text, wanted, entry.step, wait_s, error)
+
+    def _forget(self, entry: Entry) -> None:
+        key = (entry.wanted.name, entry.wanted.version)
+        if self._entries.get(key) is entry:
+            del self._entries[key]
+            if self._answers.get(entry.wanted.name) == key:
+                del self._answers[entry.wanted.name]
+
+    async def _discover(self) -> None:
+        """Name every model of the registry, as soon as it can be read."""
+        wait_s = self._first_retry_s
+        while True:
+            try:
+                names = await run_in(self._loaders, self._default_registry.names)
+            except ServingError as error:
+                self.registry_errors += 1
+                logger.warning("%s; next try in %.0f s", error, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(LAST_RETRY_S, wait_s * 2)
+            else:
+                break
+        if not names:
+            logger.warning("there are no models in the registry")
+        for name in names:
+            self._spawn(self._name(Wanted(name, is_required=False)).keep())
+        self._is_discovering = False
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is_newer(key: Key, than: Key) -> bool:
+    """`key` answers for its name rather than `than`: the newest of all, or the newest listed."""
+    (_, version), (_, other) = key, than
+    if version is None or other is None:
+        return version is None
+    return version_age(version) > version_age(other)

@@ -1,0 +1,214 @@
+"""Models in memory: one load however many ask, and who goes when there is no room."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import ModelInvalid, ModelUnavailable, ServingError
+from app.pool import DEFAULT_MAX_ROWS, Loaded, Options, Pool
+from app.telemetry import Trace
+from app.tensors import Batch, ModelRef
+from tests.serving import PINNED, Serving, serving, until, write_broken, write_model
+
+SIZE = 10_000
+"""Of the models here, but for a few hundred bytes."""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    with serving(tmp_path, monkeypatch) as parts:
+        for name in "abcd":
+            write_model(parts.folder, name, size=SIZE)
+        yield parts
+
+
+def ref(name: str) -> ModelRef:
+    return ModelRef("default", name, "1")
+
+
+def nothing(step: str) -> None:
+    """Nobody wants to know the step."""
+
+
+async def load(pool: Pool, parts: Serving, name: str, options: Options | None = None) -> Loaded:
+    return await pool.load(ref(name), parts.registry, options or Options(), nothing)
+
+
+def inside(pool: Pool) -> str:
+    return "".join(name for name in "abcd" if pool.peek(ref(name)) is not None)
+
+
+async def test_100_first_requests_at_once_make_one_fetch_and_one_load(parts: Serving) -> None:
+    pool = parts.pool()
+    parts.registry.gate.clear()
+    asked = [asyncio.create_task(load(pool, parts, "a")) for _ in range(100)]
+    await until(lambda: parts.registry.fetched)
+    parts.registry.gate.set()
+    loaded = await asyncio.gather(*asked)
+
+    assert parts.registry.fetched == [ref("a")]
+    assert parts.loads == ["a"]
+    assert len({id(each) for each in loaded}) == 1
+
+
+async def test_who_leaves_does_not_stop_a_load_not_even_when_all_leave(parts: Serving) -> None:
+    pool = parts.pool()
+    parts.registry.gate.clear()
+    asked = [asyncio.create_task(load(pool, parts, "a")) for _ in range(3)]
+    await until(lambda: parts.registry.fetched)
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    parts.registry.gate.set()
+    await until(lambda: inside(pool) == "a")
+
+    assert (await load(pool, parts, "a")).ref == ref("a")
+    assert parts.loads == ["a"]
+
+
+async def test_the_steps_of_a_load_are_told_in_order(parts: Serving) -> None:
+    steps = list[str]()
+    await parts.pool().load(ref("a"), parts.registry, Options(), steps.append)
+
+    assert steps == ["fetch", "verify", "load", "check"]
+
+
+async def test_the_least_recently_used_goes_first(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=3 * SIZE + 5000)
+    for name in "abc":
+        await load(pool, parts, name)
+    pool.get(ref("a"))
+    pool.peek(ref("b"))
+    await load(pool, parts, "d")
+
+    assert inside(pool) == "acd"
+    assert 3 * SIZE < pool.size_bytes() < 3 * SIZE + 5000
+
+
+async def test_a_pinned_model_stays(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=2 * SIZE + 5000)
+    await load(pool, parts, "a", PINNED)
+    for name in "bcd":
+        await load(pool, parts, name)
+
+    assert inside(pool) == "ad"
+
+
+async def test_what_is_larger_than_all_memory_is_refused_with_the_numbers(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=SIZE // 2)
+
+    with pytest.raises(ModelUnavailable, match=r"takes 10\d\d\d bytes .* may take 5000 \(SERVE_M"):
+        await load(pool, parts, "a")
+    assert parts.loads == []
+
+
+async def test_what_does_not_fit_beside_the_pinned_ones_is_refused_and_evicts_nobody(
+    parts: Serving,
+) -> None:
+    pool = parts.pool(budget_bytes=2 * SIZE + 5000)
+    for name in "ab":
+        await load(pool, parts, name, PINNED)
+
+    with pytest.raises(ModelUnavailable, match="of which pinned ones take 20"):
+        await load(pool, parts, "c")
+    assert inside(pool) == "ab"
+
+
+async def test_pinned_models_that_load_at_once_are_counted_together(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=2 * SIZE + 5000)
+    loads = (load(pool, parts, name, PINNED) for name in "abcd")
+    got = await asyncio.gather(*loads, return_exceptions=True)
+
+    assert len([each for each in got if isinstance(each, Loaded)]) == 2
+    assert pool.size_bytes() <= 2 * SIZE + 5000
+
+
+async def test_a_pinned_model_that_fails_to_load_holds_no_room(parts: Serving) -> None:
+    write_broken(parts.folder, "broken")
+    (parts.folder / "broken" / "1" / "README.md").write_bytes(b"x" * SIZE)
+    pool = parts.pool(budget_bytes=SIZE + 5000)
+    with pytest.raises(ModelInvalid):
+        await load(pool, parts, "broken", PINNED)
+
+    assert (await load(pool, parts, "a", PINNED)).is_pinned
+
+
+async def test_a_model_in_use_survives_its_eviction_and_then_leaves_memory(
+    parts: Serving,
+) -> None:
+    pool = parts.pool(budget_bytes=SIZE + 5000)
+    used = await load(pool, parts, "a")
+    gone = weakref.ref(parts.models.pop("a"))
+    await load(pool, parts, "b")
+    assert inside(pool) == "b"
+    batch = Batch({"x": np.ones((1, 1), np.float32)}, 1)
+    predicted = await used.batcher.predict(batch, ("y",), Trace("POST"))
+
+    assert predicted.prediction["y"].tolist() == [[2.0]]
+    del used
+
+    def is_gone() -> bool:
+        gc.collect()
+        return gone() is None
+
+    await until(is_gone)
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), StopIteration(), asyncio.CancelledError()])
+async def test_whatever_is_raised_while_a_model_is_read_is_a_refusal(
+    parts: Serving, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("app.runtimes.load", raising)
+
+    with pytest.raises(ServingError, match=f"raised {type(error).__name__}; the log"):
+        await asyncio.wait_for(load(parts.pool(), parts, "a"), 30)
+
+
+async def test_a_load_that_failed_is_tried_anew_by_the_next_who_asks(parts: Serving) -> None:
+    write_broken(parts.folder, "broken")
+    pool = parts.pool()
+    with pytest.raises(ModelInvalid):
+        await load(pool, parts, "broken")
+    write = parts.folder / "broken" / "1" / "model.onnx"
+    write.write_bytes((parts.folder / "a" / "1" / "model.onnx").read_bytes())
+
+    assert (await load(pool, parts, "broken")).ref == ref("broken")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "options", "max_rows", "timeout_s"),
+    [
+        ("{}", Options(), DEFAULT_MAX_ROWS, None),
+        ("{batching: {max_rows: 7}, timeout_s: 3}", Options(), 7, 3),
+        ("{batching: {max_rows: 7}, timeout_s: 3}", Options(max_rows=9, timeout_s=4), 9, 4),
+    ],
+)
+async def test_the_operator_goes_before_the_manifest_and_that_before_the_default(
+    parts: Serving, manifest: str, options: Options, max_rows: int, timeout_s: float | None
+) -> None:
+    write_model(parts.folder, "e", manifest=manifest)
+    loaded = await load(parts.pool(), parts, "e", options)
+
+    assert loaded.timeout_s == timeout_s
+    assert loaded.batcher._max_rows == max_rows
+
+
+async def test_closing_ends_loads_that_wait_for_a_thread(parts: Serving) -> None:
+    pool = parts.pool()
+    parts.registry.gate.clear()
+    asked = asyncio.create_task(load(pool, parts, "a"))
+    await until(lambda: parts.registry.fetched)
+    await pool.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asked
