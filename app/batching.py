@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _STOPPING: Final = "the server is stopping"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Predicted:
     """What one caller gets of a model call."""
 

@@ -24,7 +24,7 @@ _NAMES_TOLD: Final = 20
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Query:
     """What is known of a request before its body is read."""
 

@@ -180,11 +180,9 @@ class Pool:
         threads = options.threads or stated.threads or self._workers.threads
         model = runtimes.load(stated, max(1, self._workers.threads // threads))
         schema = Schema(model.signature)
-        if model.signature.guessed:
-            logger.warning(
-                "%s: the types of %s are not known; a schema.json would name them",
-                *(ref, ", ".join(model.signature.guessed[:5])),
-            )
+        if guessed := ", ".join(model.signature.guessed[:5]):
+            text = "%s: the types of %s are not known; a schema.json would name them"
+            logger.warning(text, ref, guessed)
         tell("check")
         verdict = golden.check(model, schema, stated.golden)
         max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS

@@ -284,7 +284,7 @@ async def ask(engine: Engine, asked: Query, trace: Trace | None = None) -> Any:
 async def until(holds: Callable[[], object]) -> None:
     """Wait for what happens in another task or thread."""
     async with asyncio.timeout(GIVE_UP_S):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  # threads set no asyncio.Event
             await asyncio.sleep(0.001)
 
 

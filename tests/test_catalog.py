@@ -62,13 +62,13 @@ async def test_a_named_model_goes_from_known_through_loading_to_ready(parts: Ser
 
 
 async def test_a_model_that_fails_says_where_and_why_and_when_it_is_tried_again(
-    parts: Serving, monkeypatch: pytest.MonkeyPatch
+    parts: Serving,
 ) -> None:
     write_broken(parts.folder, "broken")
     catalog = parts.catalog(Wanted("broken"))
     catalog._entries["broken", None]._first_retry_s = 50.0
 
-    with pytest.raises(ModelUnavailable, match="model broken cannot be served: model.onnx") as first:
+    with pytest.raises(ModelUnavailable, match=r"model broken cannot .*model\.onnx") as first:
         await catalog.find("broken")
     with pytest.raises(ModelUnavailable) as second:
         await catalog.find("broken")
@@ -96,9 +96,7 @@ async def test_a_failed_load_is_tried_again_until_it_succeeds(parts: Serving) ->
     await catalog.close()
 
 
-async def test_the_waits_grow_twofold_with_some_jitter_up_to_a_minute(
-    parts: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_waits_grow_twofold_with_some_jitter_up_to_a_minute(parts: Serving) -> None:
     write_broken(parts.folder, "broken")
     catalog = parts.catalog(Wanted("broken"))
     broken = catalog._entries["broken", None]
@@ -152,14 +150,16 @@ async def test_a_model_that_failed_its_check_is_not_kept_in_memory(parts: Servin
     golden = '[{"request": {"data": [[1]]}, "results": [[3]]}]'
     write_model(parts.folder, "wrong", golden=golden)
     catalog = parts.catalog(Wanted("wrong"))
-    with pytest.raises(ModelUnavailable, match="golden.json"):
+    with pytest.raises(ModelUnavailable, match=r"golden\.json"):
         await catalog.find("wrong")
     gone = weakref.ref(parts.models.pop("wrong"))
-    await asyncio.sleep(0)
-    gc.collect()
-
     assert catalog.status()[0].state is State.FAILED
-    assert gone() is None
+
+    def is_gone() -> bool:
+        gc.collect()
+        return gone() is None
+
+    await until(is_gone)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ async def test_100_first_requests_for_one_name_make_one_look_up_and_one_load(
     catalog = parts.catalog()
     await asyncio.gather(*(catalog.find("b") for _ in range(100)))
 
-    assert parts.registry.resolved == [("b", None)]
+    assert parts.registry.resolved.count(("b", None)) == 1
     assert parts.loads == ["b"]
 
 
@@ -249,11 +249,10 @@ async def test_at_most_five_look_ups_a_second_reach_the_registry(
 @pytest.mark.usefixtures("many_look_ups")
 @pytest.mark.parametrize("is_away", [False, True])
 async def test_10000_versions_that_nobody_has_do_not_fill_the_memory(
-    parts: Serving, is_away: bool, monkeypatch: pytest.MonkeyPatch
+    parts: Serving, is_away: bool
 ) -> None:
     catalog = parts.catalog(Wanted("b"))
     await catalog.find("b")
-    error = lookups.ModelUnavailable if not is_away else None
     if is_away:
         shutil.rmtree(parts.folder)
     else:
@@ -262,7 +261,6 @@ async def test_10000_versions_that_nobody_has_do_not_fill_the_memory(
         with pytest.raises((ModelNotFound, ModelUnavailable)):
             await catalog.find("b", f"v{number}")
 
-    assert error is None or not is_away
     assert list(catalog._entries) == [("b", None)]
     assert len(catalog._look_ups._in_vain) <= 1000
     assert states(catalog) == {"b:1": State.READY}

@@ -189,7 +189,7 @@ class Catalog:
             )
             return
         text = "model %s: %s failed, next try in %.0f s: %s"
-        logger.warning(text, wanted, entry.step, wait_s, error)
+        logger.warning(text, wanted, entry.step, wait_s, error.message)
 
     def _forget(self, entry: Entry) -> None:
         key = (entry.wanted.name, entry.wanted.version)

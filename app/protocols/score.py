@@ -224,6 +224,7 @@ async def _send(
     if headers.get(b"x-server-timing") == b"1":
         phases = ", ".join(f"{name};dur={s * 1e3:.3f}" for name, s in trace.phases.items())
         given.append((b"server-timing", phases.encode()))
+    trace.status = reply.status
     await send({"type": "http.response.start", "status": reply.status, "headers": given})
     await send({"type": "http.response.body", "body": reply.body})
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from app.errors import MAX_FAULTS, BadRequest, Fault, ModelInvalid, SchemaMismatch
 from app.schema import forms, values
+from app.schema.columns import Column
 from app.schema.constraints import Constraints
 from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
@@ -21,9 +24,11 @@ class Schema:
         self.signature = signature
         self._layout = Layout.of(signature)
         self._constraints = Constraints(signature)
-        self._inputs = tuple((s, self._layout.depths[s.name]) for s in signature.inputs)
-        for spec, depth in self._inputs:
-            self._check_default(spec, depth)
+        self._inputs = tuple(Column(s, self._layout.depths[s.name]) for s in signature.inputs)
+        self._wide = frozenset(s.name for s in signature.inputs if self._is_wide(s))
+        self._result = signature.canonical((signature.result,)) if signature.result else ()
+        for column in self._inputs:
+            self._check_default(column.spec, column.depth)
 
     def decode(self, data: Any) -> tuple[Batch, bool]:
         """A well-shaped batch, and whether `data` was a single record of a model that takes many.
@@ -36,14 +41,15 @@ class Schema:
         arrays: dict[str, Array] = {}
         faults = columns.faults
         bad: dict[str, Collection[int]] = {}
-        for spec, depth in self._inputs:
-            array = values.at_once(columns.values[spec.name], spec, depth)
+        for column in self._inputs:
+            name = column.spec.name
+            array = column.read(columns.values[name])
             if array is None:
-                array, found = self._one_by_one(columns, spec, depth)
+                array, found = self._one_by_one(columns, column.spec, column.depth)
                 faults.extend(found)
-                bad[spec.name] = _rows_of(found, columns)
+                bad[name] = _rows_of(found, columns)
             if array is not None:
-                arrays[spec.name] = self._shaped(array, spec)
+                arrays[name] = self._shaped(array, name)
         faults.extend(self._constraints.faults(columns, bad, misfits=bool(faults)))
         if faults:
             raise SchemaMismatch.of(sorted(faults, key=_by_row))
@@ -71,7 +77,7 @@ class Schema:
 
     def wanted(self, call: Call) -> tuple[str, ...]:
         """The model's outputs that answer `call`."""
-        return self.signature.canonical(call.outputs or (self.signature.result,))
+        return self.signature.canonical(call.outputs) if call.outputs else self._result
 
     def _one_by_one(
         self, columns: Columns, spec: TensorSpec, depth: int
@@ -85,7 +91,7 @@ class Schema:
     def _check_default(self, spec: TensorSpec, depth: int) -> None:
         if spec.default is None:
             return
-        columns = Columns({s.name: [] for s, _ in self._inputs}, 1, single=True)
+        columns = Columns({c.spec.name: [] for c in self._inputs}, 1, single=True)
         columns.values[spec.name] = [spec.default]
         _, faults = values.one_by_one([spec.default], spec, depth, spec.name, single=True)
         faults = faults or self._constraints.faults(columns, {}, misfits=True)
@@ -101,13 +107,15 @@ class Schema:
         suggestion = None if sent is None else spec.name
         return Fault(None, spec.name, values.expected(spec), got, suggestion)
 
-    def _shaped(self, array: Array, spec: TensorSpec) -> Array:
+    def _is_wide(self, spec: TensorSpec) -> bool:
+        """A row of one value, which comes without its brackets."""
+        return self._layout.batched and len(spec.shape) > 1 and not self._layout.depths[spec.name]
+
+    def _shaped(self, array: Array, name: str) -> Array:
         """With the axes of the signature: none for rows where it has none, a last one of size 1."""
         if not self._layout.batched:
-            return array[0] if array.ndim > len(spec.shape) else array
-        if array.ndim < len(spec.shape):
-            return array.reshape(-1, *(1 for _ in spec.shape[1:]))
-        return array
+            return np.asarray(array[0])
+        return array.reshape(-1, 1) if name in self._wide else array
 
 
 def _rows_of(faults: Sequence[Fault], columns: Columns) -> Collection[int]:

@@ -1,16 +1,13 @@
-"""JSON values -> arrays: one look at a whole column when all is well, value by value when not.
+"""JSON values -> an array, value by value: the rules for awkward values, and every fault.
 
-`coerce` is the rule for one value; `at_once` does the same for a whole column or gives None, and
-then `one_by_one` finds every fault. docs/protocols.md lists the rules for awkward values.
+docs/protocols.md lists the rules; `columns` does the same at once for a column that has no fault.
 """
 
 from __future__ import annotations
 
 import math
-from array import array as buffer_of
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -21,22 +18,6 @@ from app.tensors import Array, TensorSpec, storage
 
 _EXACT_FLOAT: Final = 2**53
 """Above it a float no longer says which integer was meant (IEEE 754 binary64)."""
-
-_TEXT: Final = frozenset({str})
-_AT_ONCE: Final = {
-    "f": frozenset({int, float, bool}),
-    "i": frozenset({int, bool}),
-    "u": frozenset({int, bool}),
-    "b": frozenset({bool}),
-    "M": frozenset[type](),
-    "O": frozenset({int, float, bool, str}),
-}
-"""Kind of a numpy type -> Python's types that become it without a closer look."""
-
-_BUFFERS: Final = {"i1": "b", "i2": "h", "i4": "i", "i8": "q"} | {
-    "u1": "B", "u2": "H", "u4": "I", "u8": "Q"
-}  # fmt: skip
-"""Integer types -> type codes of `array.array`, which refuses what is out of range."""
 
 
 class Misfit(Exception):
@@ -56,83 +37,13 @@ def expected(spec: TensorSpec) -> str:
     return f"{wanted} or null" if spec.nullable and number.kind not in "iu" else wanted
 
 
-def at_once(values: Sequence[Any], spec: TensorSpec, depth: int) -> Array | None:
-    """The whole column; None when any value wants a closer look.
-
-    Args:
-        values: one per record, each nested `depth` deep.
-    """
-    if not depth:
-        return _scalars(values, spec)
-    sizes = _sizes(values, spec, depth)
-    flat = _numbers(values, spec, sizes)
-    if flat is None:
-        items: list[Any] = []
-        flat = _scalars(items, spec) if _pour(items.extend, values, sizes) else None
-    return None if flat is None else flat.reshape(len(values), *sizes)
-
-
-def _scalars(values: Sequence[Any], spec: TensorSpec) -> Array | None:
-    """Of `values` that are no lists. numpy would read "1" as a number: hence the look at types."""
-    wanted = storage(spec.dtype)
-    kinds = set(map(type, values))
-    if spec.nullable and wanted.kind in "fO":
-        kinds.discard(NoneType)
-    if not kinds <= (_TEXT if spec.dtype == "string" else _AT_ONCE[wanted.kind]):
-        return None
-    if wanted.kind == "O":
-        return _objects(values)
-    try:
-        if wanted.kind == "f":
-            return _narrowed(np.array(values, dtype=np.float64), wanted)
-        return None if _holds_null(spec) else np.array(values, dtype=wanted)
-    except OverflowError:
-        return None
-
-
-def _numbers(values: Sequence[Any], spec: TensorSpec, sizes: list[int]) -> Array | None:
-    """Nested numbers, none of them null; a buffer of doubles takes no text, and no null."""
-    wanted = storage(spec.dtype)
-    code = "d" if wanted.kind == "f" else _BUFFERS.get(wanted.str[1:])
-    if code is None:
-        return None
-    buffer = buffer_of(code)
-    try:
-        if not _pour(buffer.fromlist, values, sizes):
-            return None
-    except (TypeError, OverflowError):
-        return None
-    flat: Array = np.frombuffer(buffer, dtype=code)
-    return _narrowed(flat, wanted) if code == "d" else flat
-
-
-def _pour(add: Callable[[list[Any]], None], lists: Sequence[Any], sizes: list[int]) -> bool:
-    """Give `add` each innermost list in turn; False at the first that is not of `sizes`."""
-    size, *inner = sizes
-    for item in lists:
-        if type(item) is not list or len(item) != size:
-            return False
-        if not inner:
-            add(item)
-        elif not _pour(add, item, inner):
-            return False
-    return True
-
-
-def _narrowed(array: Array, wanted: np.dtype[Any]) -> Array | None:
-    if wanted == array.dtype:
-        return array
-    with np.errstate(over="ignore"):
-        narrowed = array.astype(wanted)
-    return None if np.isinf(narrowed).any() else narrowed
-
-
-def _holds_null(spec: TensorSpec) -> bool:
+def holds_null(spec: TensorSpec) -> bool:
     """A column of true, false and null, which only objects can be."""
     return spec.nullable and storage(spec.dtype).kind == "b"
 
 
-def _objects(values: Sequence[Any]) -> Array:
+def objects_of(values: Sequence[Any]) -> Array:
+    """An array of the very objects."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -148,7 +59,7 @@ def one_by_one(
     """
     if not spec.required:
         values = [spec.default if value is MISSING else value for value in values]
-    sizes = _sizes(values, spec, depth)
+    sizes = sizes_of(values, spec, depth)
     faults: list[Fault] = []
     convert = _CONVERTERS[storage(spec.dtype).kind]
 
@@ -179,10 +90,10 @@ def one_by_one(
 
 
 def _assembled(walked: list[Any], spec: TensorSpec, sizes: list[int]) -> Array:
-    held = np.dtype("O") if _holds_null(spec) else storage(spec.dtype)
+    held = np.dtype("O") if holds_null(spec) else storage(spec.dtype)
     array = np.empty((len(walked), *sizes), dtype=held)
     if array.size:
-        array[...] = walked if sizes or held.kind != "O" else _objects(walked)
+        array[...] = walked if sizes or held.kind != "O" else objects_of(walked)
     return array
 
 
@@ -198,7 +109,7 @@ def _fault(
     return Fault(None if single else row, name, wanted, got)
 
 
-def _sizes(values: Sequence[Any], spec: TensorSpec, depth: int) -> list[int]:
+def sizes_of(values: Sequence[Any], spec: TensorSpec, depth: int) -> list[int]:
     """Length of each axis of one record: the signature's, or else the first record's."""
     declared = list(spec.shape[len(spec.shape) - depth :]) if depth else []
     value: Any = values[0] if len(values) else None

@@ -32,7 +32,8 @@ class Trace:
         self.method = method
         self.route = "unmatched"
         """Route template, never the path itself."""
-        self.status = 0
+        self.status = 500
+        """Of the answer; 500 until one has begun."""
         self.code = ""
         """The error code of a deliberate error; empty for an answer."""
         self.request_id = ""

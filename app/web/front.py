@@ -43,28 +43,40 @@ class Front:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        method = scope["method"]
+        method, path = scope["method"], scope["path"]
         trace = Trace(method if method in _METHODS else "_OTHER")
-        status = 500
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if self._draining.has_begun:
-                    message["headers"] = [*message.get("headers", ()), _CLOSE]
-            await send(message)
-
-        path = scope["path"]
+        if self._draining.has_begun:
+            send = _closing(send)
         try:
             if path == "/score" or path.startswith("/score/"):
-                await self._score(scope, receive, send_on, trace)
+                await self._score(scope, receive, send, trace)
             else:
-                if method == "HEAD":  # the server leaves the body out (RFC 9110, section 9.3.2)
-                    scope = {**scope, "method": "GET"}
-                await self._rest(scope, receive, send_on)
-                trace.route = getattr(scope.get("route"), "path", trace.route)
+                await self._rest_of(scope, receive, send, trace)
         finally:
-            trace.end(status)
+            trace.end(trace.status)
             for exporter in self._exporters:
                 exporter.record(trace)
+
+    async def _rest_of(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, trace: Trace
+    ) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                trace.status = message["status"]
+            await send(message)
+
+        if scope["method"] == "HEAD":  # the server leaves the body out (RFC 9110, section 9.3.2)
+            scope = {**scope, "method": "GET"}
+        await self._rest(scope, receive, send_on)
+        trace.route = getattr(scope.get("route"), "path", trace.route)
+
+
+def _closing(send: Send) -> Send:
+    """`send`, telling the client that this connection ends with the answer."""
+
+    async def send_close(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), _CLOSE]
+        await send(message)
+
+    return send_close

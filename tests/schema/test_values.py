@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from app.errors import SchemaMismatch
 from app.schema import Schema
+from app.schema.columns import Column
 from app.schema.declared import declare
 from app.schema.forms import MISSING
-from app.schema.values import at_once, one_by_one
+from app.schema.values import one_by_one
 from app.tensors import Signature, TensorSpec, storage
 
 OUT = (TensorSpec("label", "int64", (None,)),)
+
+
+def at_once(values: list[Any], spec: TensorSpec, depth: int) -> Any:
+    return Column(spec, depth).read(values)
 
 
 def derived(dtype: str, *, nullable: bool = False) -> Schema:
