@@ -12,6 +12,7 @@ ServingError
   SchemaMismatch          422  schema-mismatch
   TooManyRequests         429  too-many-requests
   IdTooLong               431  id-too-long
+  ClientLeft              499  client-left
   ModelFailed             502  model-failed
   Overloaded              503  overloaded
   ModelLoading            503  model-loading
@@ -175,6 +176,16 @@ class IdTooLong(ServingError):
 
     status = 431
     code = "id-too-long"
+
+
+class ClientLeft(ServingError):
+    """The client closed its connection before its body had come; nobody reads the answer.
+
+    nginx's status, so that no dashboard counts it among the errors of clients that stayed.
+    """
+
+    status = 499
+    code = "client-left"
 
 
 class ModelFailed(ServingError):

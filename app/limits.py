@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from app.errors import (
     BodyTooLarge,
+    ClientLeft,
     DeadlineExceeded,
     ModelLoading,
     Overloaded,
@@ -22,13 +23,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """ASGI's receive callable (ASGI 3.0, HTTP)."""
 
 _LOADING_RETRY_S: Final = 5
-
-
-class ClientLeft(ServingError):
-    """The client closed its connection before its body had come; nobody reads the answer."""
-
-    status = 499  # nginx's, so that no dashboard counts it among the errors of clients that stayed
-    code = "client-left"
 
 
 class Limits:

@@ -16,6 +16,7 @@ from app.engine import LARGE_BODY_BYTES, Engine
 from app.errors import (
     BadRequest,
     BodyTooLarge,
+    ClientLeft,
     DeadlineExceeded,
     ModelFailed,
     ModelLoading,
@@ -26,7 +27,6 @@ from app.errors import (
     ServingError,
     TooManyRequests,
 )
-from app.limits import ClientLeft
 from app.pool import Options
 from app.protocols.score import ScoreCodec
 from app.schema import Schema

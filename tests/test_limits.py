@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from app.errors import (
     BodyTooLarge,
+    ClientLeft,
     DeadlineExceeded,
     ModelLoading,
     Overloaded,
     ServingError,
     TooManyRequests,
 )
-from app.limits import ClientLeft, Deadline, Limits
+from app.limits import Deadline, Limits
 from app.telemetry import Trace
 from tests.serving import GIVE_UP_S, limits_of, never, sending
 
