@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def check(model: Model, schema: Schema, golden: Path | None) -> Verdict:
     else:
         batches, checked = _synthesise(model, schema)
     if not batches:
-        return Verdict(checked, False, "off: no payload is known to compare by", 0.0)
+        return Verdict(checked, False, "off: no payload is known to compare by", math.inf)
     predict_s = _time(model, schema, batches[0])
     joinable, joining = _joinable(model, schema, batches)
     return Verdict(checked, joinable, joining, predict_s)

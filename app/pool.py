@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -192,6 +193,7 @@ class Pool:
             self._workers,
             max_rows=max_rows if verdict.joinable else 1,
             threads=threads,
+            expected_s=verdict.predict_s if model.is_steady else math.inf,
         )
         return Loaded(
             ref=ref,

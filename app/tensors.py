@@ -148,6 +148,11 @@ class Model(Protocol):
         """What it takes and gives; never changes."""
         ...
 
+    @property
+    def is_steady(self) -> bool:
+        """How long a call takes depends on its rows' number and shape, and on nothing else."""
+        ...
+
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         """The outputs asked for. Blocking; called in a worker thread, by several at once.
 

@@ -56,6 +56,8 @@ _NOT_FOR_CLIENTS: Final = re.compile(
 class OnnxModel:
     """One inference session; it is safe to run from several threads."""
 
+    is_steady = True
+
     def __init__(self, session: Any, manifest: Manifest) -> None:
         self._session = session
         self._graph = _inputs(session, manifest)

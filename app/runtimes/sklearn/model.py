@@ -29,6 +29,7 @@ class SklearnModel:
         of_frame = not hasattr(estimator, "n_features_in_") and len(self.signature.inputs) > 1
         self._wants_frame = self._names is not None or of_frame
         self.signature = replace(self.signature, outputs=self._observed())
+        self.is_steady = _is_of_libraries(estimator)
         known = [spec.name for spec in self.signature.outputs]
         if self.signature.result not in known:
             raise ModelInvalid(
@@ -102,6 +103,16 @@ class SklearnModel:
         frame = pd.DataFrame(columns, copy=False)
         has_objects = any(column.dtype.kind == "O" for column in columns.values())
         return frame.infer_objects() if has_objects else frame
+
+
+def _is_of_libraries(estimator: Any) -> bool:
+    """No code but scikit-learn's runs in a prediction: none that sleeps, or asks a database."""
+    if not hasattr(estimator, "get_params"):
+        return False
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    modules = {getattr(p if callable(p) else type(p), "__module__", None) for p in parts}
+    roots = {str(module).partition(".")[0] for module in modules}
+    return roots <= {"builtins", "numpy", "scipy", "sklearn"}
 
 
 def load(manifest: Manifest, threads: int) -> SklearnModel:

@@ -1,170 +1,53 @@
-"""Joins waiting calls into one model call, and runs model calls in worker threads.
-
-Greedy, without a timer: an idle thread starts at once, what arrives meanwhile is the next batch.
-All state changes on the event loop; threads only compute.
-"""
+"""The calls of one loaded model."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+import math
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any, Final
 
 import numpy as np
 
-from app.errors import ModelFailed, ModelUnavailable
+from app.batching.calls import Failed, Outcomes, Predicted, Waiting
+from app.batching.workers import INLINE_S, Workers
+from app.errors import ModelUnavailable
 from app.telemetry import Trace
 from app.tensors import Batch, Model, Prediction
 
 logger = logging.getLogger(__name__)
 
 _STOPPING: Final = "the server is stopping"
-
-
-@dataclass(slots=True)
-class Predicted:
-    """What one caller gets of a model call."""
-
-    prediction: Prediction
-    started_at: float
-    """When the model was called; `time.perf_counter()`, as is `ended_at`."""
-    ended_at: float
-    batch_rows: int
-    """Rows of the joint call."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A model call that raised; the times are those of `Predicted`."""
-
-    kind: str
-    started_at: float
-    ended_at: float
-    batch_rows: int
-
-
-Outcomes = Sequence[Predicted | _Failed]
-
-
-class _Waiting:
-    """One call; its future travels with it, so nobody else can take its answer."""
-
-    __slots__ = ("batch", "future", "is_alone", "key", "outputs", "taken_at", "trace")
-
-    def __init__(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> None:
-        self.batch = batch
-        self.outputs = outputs
-        self.trace = trace
-        self.future: asyncio.Future[Predicted] = asyncio.get_running_loop().create_future()
-        self.key = batch.row_key()
-        self.is_alone = False
-        """Never joined any more: a joint call that it was part of failed."""
-        self.taken_at: float | None = None
-
-    def settle(self, outcome: Predicted | _Failed) -> None:
-        """Answer the caller, unless it has left."""
-        if self.future.done():
-            return
-        self.trace.enter("predict", outcome.started_at)
-        self.trace.enter("deliver", outcome.ended_at)
-        self.trace.batch_rows = outcome.batch_rows
-        if isinstance(outcome, Predicted):
-            self.future.set_result(outcome)
-        else:
-            text = f"the model's own code raised {outcome.kind}; the log has the details"
-            self.future.set_exception(ModelFailed(text))
-
-
-class Workers:
-    """The worker threads of a process, shared by the batchers of all models in turn.
-
-    They are daemons: a model that never returns does not keep a process from ending.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self.is_closed = False
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._started = 0
-        self._busy = 0
-        self._ready: OrderedDict[Batcher, None] = OrderedDict()
-
-    def offer(self, batcher: Batcher) -> None:
-        """`batcher` has calls that may run; it is asked for them when its turn has come."""
-        self._ready[batcher] = None
-        self._dispatch()
-
-    def close(self) -> None:
-        """Refuse what waits; threads end with their present calls, which are still answered."""
-        self.is_closed = True
-        for batcher in self._ready:
-            batcher.refuse()
-        self._ready.clear()
-        for _ in range(self._started):
-            self._jobs.put(None)
-
-    def _dispatch(self) -> None:
-        while self._busy < self.threads and self._ready:
-            batcher, _ = self._ready.popitem(last=False)
-            group = batcher.take()
-            if batcher.may_run:
-                self._ready[batcher] = None  # behind the others
-            if group:
-                self._start(batcher, group)
-
-    def _start(self, batcher: Batcher, group: list[_Waiting]) -> None:
-        loop = asyncio.get_running_loop()
-
-        def run() -> None:
-            outcomes = batcher.run(group)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._done, batcher, group, outcomes)
-
-        self._busy += 1
-        if self._busy > self._started:
-            self._started += 1
-            name = f"predict-{self._started}"
-            threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
-        self._jobs.put(run)
-
-    def _done(self, batcher: Batcher, group: list[_Waiting], outcomes: Outcomes) -> None:
-        self._busy -= 1
-        batcher.give(group, outcomes)
-        if self.is_closed:
-            batcher.refuse()
-            return
-        if batcher.may_run:
-            self._ready[batcher] = None
-        self._dispatch()
-
-
-def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
-    """What a worker thread does, until it is given None."""
-    while (job := jobs.get()) is not None:
-        job()
-        del job  # an idle thread keeps no model and no rows in memory
+_INLINE_ROWS: Final = 4
+"""Calls with more rows are not expected to take what one row took."""
 
 
 class Batcher:
     """The calls of one loaded model."""
 
     def __init__(
-        self, model: Model, label: str, workers: Workers, *, max_rows: int, threads: int
+        self,
+        model: Model,
+        label: str,
+        workers: Workers,
+        *,
+        max_rows: int,
+        threads: int,
+        expected_s: float = math.inf,
     ) -> None:
-        """`max_rows` 1: calls are never joined; `threads`: model calls at the same time."""
+        """`max_rows` 1: calls are never joined; `threads`: model calls at the same time;
+        `expected_s`: what a call with one row takes; by default it may be anything."""
         self._model = model
         self._label = label
         self._workers = workers
         self._max_rows = max_rows
         self._idle = min(threads, workers.threads)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._expected_s = expected_s
 
     async def predict(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted:
         """The outputs for the rows of `batch`; cancelling it disturbs no other caller.
@@ -179,7 +62,10 @@ class Batcher:
         if self._workers.is_closed:
             raise ModelUnavailable(_STOPPING, retry_after_s=1)
         trace.enter("queue")
-        waiting = _Waiting(batch, outputs, trace)
+        waiting = Waiting(batch, outputs, trace)
+        if batch.rows <= _INLINE_ROWS and self._workers.lets_inline(self._expected_s):
+            self._run_inline(waiting)
+            return waiting.future.result()
         self._waiting.append(waiting)
         if self._idle:
             self._workers.offer(self)
@@ -194,10 +80,10 @@ class Batcher:
         """A call waits, and one more model call is allowed."""
         return self._idle > 0 and bool(self._waiting)
 
-    def take(self) -> list[_Waiting]:
+    def take(self) -> list[Waiting]:
         """The first live call and those that may be joined to it, in order of arrival."""
-        group: list[_Waiting] = []
-        passed: list[_Waiting] = []
+        group: list[Waiting] = []
+        passed: list[Waiting] = []
         rows = 0
         while self._waiting and (not group or rows < self._max_rows):
             waiting = self._waiting.popleft()
@@ -215,7 +101,7 @@ class Batcher:
                 waiting.taken_at = time.perf_counter()
         return group
 
-    def run(self, group: list[_Waiting]) -> Outcomes:
+    def run(self, group: list[Waiting]) -> Outcomes:
         """In a worker thread. Never raises; nothing when a joint call failed."""
         if len(group) == 1:
             return [self._run_one(group[0])]
@@ -225,7 +111,7 @@ class Batcher:
             logger.debug("%s: a joint call failed, trying call by call", self._label)
             return []
 
-    def give(self, group: list[_Waiting], outcomes: Outcomes) -> None:
+    def give(self, group: list[Waiting], outcomes: Outcomes) -> None:
         """Back on the loop: each caller its own; after a failed joint call each waits again."""
         self._idle += 1
         if not outcomes:
@@ -233,6 +119,7 @@ class Batcher:
                 waiting.is_alone, waiting.taken_at = True, None
                 self._waiting.appendleft(waiting)
             return
+        self._learn(outcomes[0])
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.settle(outcome)
 
@@ -243,14 +130,27 @@ class Batcher:
             if not future.done():
                 future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
 
-    def _joins(self, first: _Waiting, other: _Waiting, rows: int) -> bool:
+    def _run_inline(self, waiting: Waiting) -> None:
+        """On the loop: a hop to a thread would take longer than the call."""
+        outcome = self._run_one(waiting)
+        self._workers.inlined(outcome.ended_at - outcome.started_at)
+        self._learn(outcome)
+        waiting.settle(outcome)
+
+    def _learn(self, outcome: Predicted | Failed) -> None:
+        """What a call with one row has taken of late; one that was held up counts for little."""
+        if outcome.batch_rows <= _INLINE_ROWS and self._expected_s != math.inf:
+            spent_s = min(outcome.ended_at - outcome.started_at, 2 * INLINE_S)
+            self._expected_s += (spent_s - self._expected_s) / 8
+
+    def _joins(self, first: Waiting, other: Waiting, rows: int) -> bool:
         return (
             rows + other.batch.rows <= self._max_rows
             and first.key == other.key
             and not (first.is_alone or other.is_alone)
         )
 
-    def _leave(self, waiting: _Waiting) -> None:
+    def _leave(self, waiting: Waiting) -> None:
         """The caller has gone: its rows need not stay in memory until their turn would come."""
         if not waiting.future.cancelled():
             waiting.future.exception()  # it came at the same moment; asyncio wants it to be seen
@@ -260,7 +160,7 @@ class Batcher:
             with suppress(ValueError):  # passed over by `take` a moment ago
                 self._waiting.remove(waiting)
 
-    def _run_joint(self, group: list[_Waiting]) -> Outcomes:
+    def _run_joint(self, group: list[Waiting]) -> Outcomes:
         batch = Batch.join([waiting.batch for waiting in group])
         outputs = tuple(dict.fromkeys(name for waiting in group for name in waiting.outputs))
         started_at = time.perf_counter()
@@ -269,7 +169,7 @@ class Batcher:
         parts = split(prediction, [waiting.batch.rows for waiting in group])
         return [Predicted(part, started_at, ended_at, batch.rows) for part in parts]
 
-    def _run_one(self, waiting: _Waiting) -> Predicted | _Failed:
+    def _run_one(self, waiting: Waiting) -> Predicted | Failed:
         rows = waiting.batch.rows
         started_at = time.perf_counter()
         try:
@@ -278,7 +178,7 @@ class Batcher:
             ended_at = time.perf_counter()
             logger.exception("%s: the model's own code raised", self._label)
             # Not the error itself: its traceback would keep the rows in memory.
-            return _Failed(type(error).__name__, started_at, ended_at, rows)
+            return Failed(type(error).__name__, started_at, ended_at, rows)
         return Predicted(prediction, started_at, time.perf_counter(), rows)
 
 

@@ -1,0 +1,12 @@
+"""Joins waiting calls into one model call, and runs model calls in worker threads.
+
+Greedy, without a timer: an idle thread starts at once, what arrives meanwhile is the next batch.
+All state changes on the event loop; threads only compute. `batcher` has the calls of one model,
+`workers` the threads of all, `calls` what goes between them.
+"""
+
+from app.batching.batcher import Batcher, split
+from app.batching.calls import Predicted
+from app.batching.workers import Workers
+
+__all__ = ["Batcher", "Predicted", "Workers", "split"]
