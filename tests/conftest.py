@@ -7,8 +7,18 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.models import CONTRACT_MODELS
+
+# A slow machine is no fault. CI tries the same examples each time, people try new ones.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

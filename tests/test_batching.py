@@ -108,6 +108,20 @@ async def test_who_leaves_the_queue_is_never_predicted_and_holds_no_memory(held:
     assert held.calls == [[0.0], [6.0]]
 
 
+async def test_who_leaves_as_its_turn_comes_is_passed_over(held: Held) -> None:
+    to = batcher(held)
+    first = await busy(held, to)
+    leaving, staying = call(to, 5.0), call(to, 6.0)
+    await asyncio.sleep(0)
+    held.let_go()
+    leaving.cancel()  # it has not left the queue before it runs the next time
+    group = to.take()
+    to.give(group, to.run(group))
+
+    assert await answers(first, staying) == [[0.0], [12.0]]
+    assert held.calls == [[0.0], [6.0]]
+
+
 async def test_a_bad_call_in_a_joint_batch_fails_alone(held: Held) -> None:
     to = batcher(held)
     first = await busy(held, to)
@@ -229,6 +243,28 @@ async def test_two_models_with_full_queues_share_one_thread_in_turn() -> None:
     await answers(first, *calls)
 
     assert "".join(turns) == "babababa"
+
+
+async def test_two_models_that_may_have_every_thread_get_one_of_two_each() -> None:
+    workers = Workers(2)
+    before, *models = (Held() for _ in range(3))
+    to, *batchers = (batcher(m, workers, max_rows=1, threads=2) for m in (before, *models))
+    before.hold()
+    calls = [call(to, 0.0), call(to, 0.0)]
+    await before.entered.acquire()
+    await before.entered.acquire()
+    for model, to in zip(models, batchers, strict=True):
+        model.hold()
+        calls += [call(to, 1.0), call(to, 2.0)]
+    await asyncio.sleep(0)
+    before.let_go()
+    for model in models:
+        await asyncio.wait_for(model.entered.acquire(), GIVE_UP_S)
+
+    assert [model.calls for model in models] == [[[1.0]], [[1.0]]]
+    for model in models:
+        model.let_go()
+    await answers(*calls)
 
 
 @pytest.mark.parametrize(("threads", "inside"), [(1, 1), (2, 2), (9, 3)])

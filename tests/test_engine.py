@@ -241,6 +241,22 @@ async def test_one_client_whose_rows_make_the_model_raise_does_not_disturb_other
     assert await ask(engine, query(ONE)) == [[2.0]]
 
 
+async def test_of_three_in_a_batch_one_with_a_bad_row_alone_is_refused(parts: Serving) -> None:
+    engine, model = await ready(parts)
+    first = await busy(engine, model)
+    rows = ([[1.0]], [["text"]], [[3.0]])
+    waiting = [asyncio.create_task(ask(engine, query({"data": row}))) for row in rows]
+    await asyncio.sleep(0)
+    model.gate.set()
+    await first
+    one, bad, three = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert (one, three) == ([[2.0]], [[6.0]])
+    assert isinstance(bad, SchemaMismatch)
+    assert bad.faults[0].row == 0
+    assert model.calls == 2  # the first, and the other two together
+
+
 class ThreadsSeen(ScoreCodec):
     """Notes the thread of each of its steps."""
 
