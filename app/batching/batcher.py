@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.batching.calls import Failed, Outcomes, Predicted, Waiting
+from app.batching.calls import Failed, Outcomes, Predicted, Waiting, mark
 from app.batching.workers import INLINE_S, Workers
 from app.errors import ModelUnavailable
 from app.telemetry import Trace
@@ -62,10 +62,9 @@ class Batcher:
         if self._workers.is_closed:
             raise ModelUnavailable(_STOPPING, retry_after_s=1)
         trace.enter("queue")
-        waiting = Waiting(batch, outputs, trace)
         if batch.rows <= _INLINE_ROWS and self._workers.lets_inline(self._expected_s):
-            self._run_inline(waiting)
-            return waiting.future.result()
+            return self._run_inline(batch, outputs, trace)
+        waiting = Waiting(batch, outputs, trace)
         self._waiting.append(waiting)
         if self._idle:
             self._workers.offer(self)
@@ -104,7 +103,7 @@ class Batcher:
     def run(self, group: list[Waiting]) -> Outcomes:
         """In a worker thread. Never raises; nothing when a joint call failed."""
         if len(group) == 1:
-            return [self._run_one(group[0])]
+            return [self._run_one(group[0].batch, group[0].outputs)]
         try:
             return self._run_joint(group)
         except BaseException:  # noqa: BLE001  # whoever is guilty is found call by call
@@ -130,12 +129,15 @@ class Batcher:
             if not future.done():
                 future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
 
-    def _run_inline(self, waiting: Waiting) -> None:
+    def _run_inline(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted:
         """On the loop: a hop to a thread would take longer than the call."""
-        outcome = self._run_one(waiting)
+        outcome = self._run_one(batch, outputs)
         self._workers.inlined(outcome.ended_at - outcome.started_at)
         self._learn(outcome)
-        waiting.settle(outcome)
+        mark(trace, outcome)
+        if isinstance(outcome, Failed):
+            raise outcome.error()
+        return outcome
 
     def _learn(self, outcome: Predicted | Failed) -> None:
         """What a call with one row has taken of late; one that was held up counts for little."""
@@ -169,11 +171,11 @@ class Batcher:
         parts = split(prediction, [waiting.batch.rows for waiting in group])
         return [Predicted(part, started_at, ended_at, batch.rows) for part in parts]
 
-    def _run_one(self, waiting: Waiting) -> Predicted | Failed:
-        rows = waiting.batch.rows
+    def _run_one(self, batch: Batch, outputs: tuple[str, ...]) -> Predicted | Failed:
+        rows = batch.rows
         started_at = time.perf_counter()
         try:
-            prediction = self._model.predict(waiting.batch, waiting.outputs)
+            prediction = self._model.predict(batch, outputs)
         except BaseException as error:  # a model may raise anything, SystemExit too
             ended_at = time.perf_counter()
             logger.exception("%s: the model's own code raised", self._label)

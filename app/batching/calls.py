@@ -32,6 +32,10 @@ class Failed:
     ended_at: float
     batch_rows: int
 
+    def error(self) -> ModelFailed:
+        """For one caller."""
+        return ModelFailed(f"the model's own code raised {self.kind}; the log has the details")
+
 
 Outcomes = Sequence[Predicted | Failed]
 
@@ -55,11 +59,15 @@ class Waiting:
         """Answer the caller, unless it has left."""
         if self.future.done():
             return
-        self.trace.enter("predict", outcome.started_at)
-        self.trace.enter("deliver", outcome.ended_at)
-        self.trace.batch_rows = outcome.batch_rows
+        mark(self.trace, outcome)
         if isinstance(outcome, Predicted):
             self.future.set_result(outcome)
         else:
-            text = f"the model's own code raised {outcome.kind}; the log has the details"
-            self.future.set_exception(ModelFailed(text))
+            self.future.set_exception(outcome.error())
+
+
+def mark(trace: Trace, outcome: Predicted | Failed) -> None:
+    """Tell `trace` when the model was called, and with how many rows."""
+    trace.enter("predict", outcome.started_at)
+    trace.enter("deliver", outcome.ended_at)
+    trace.batch_rows = outcome.batch_rows

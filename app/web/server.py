@@ -128,6 +128,7 @@ def server(
         access_log=False,
         server_header=False,
         date_header=True,
+        proxy_headers=False,
         http=Connection,
         ws="none",
         lifespan="on",
