@@ -92,7 +92,7 @@ class Auth:
 
 
 def _digests(keys: Iterable[bytes]) -> list[bytes]:
-    return [hashlib.sha256(key).digest() for key in keys if key]
+    return [hashlib.sha256(key).digest() for key in keys]
 
 
 def _credentials(headers: Mapping[bytes, bytes]) -> list[bytes]:

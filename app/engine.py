@@ -98,7 +98,8 @@ class Engine:
             trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns
             del body, document
 
-            predicted = await self._predict(call, loaded, trace)
+            is_large = size_bytes >= LARGE_BODY_BYTES
+            predicted = await self._predict(call, loaded, trace, is_large=is_large)
             trace.enter("encode")
             return await self._apart(size_bytes, codec.encode, call, predicted, loaded)
 
@@ -114,12 +115,14 @@ class Engine:
             raise ModelNotNamed(f"name a model, as in /score/NAME; served are: {names}")
         return await self._catalog.find(name, version)
 
-    async def _predict(self, call: Call, loaded: Loaded, trace: Trace) -> Predicted | None:
+    async def _predict(
+        self, call: Call, loaded: Loaded, trace: Trace, *, is_large: bool
+    ) -> Predicted | None:
         if not call.batch.rows:
             return None
         outputs = loaded.schema.wanted(call)
         try:
-            return await loaded.batcher.predict(call.batch, outputs, trace)
+            return await loaded.batcher.predict(call.batch, outputs, trace, is_large=is_large)
         except ModelFailed as error:
             error.status = self._model_failure_status
             raise

@@ -240,6 +240,7 @@ def _gauges(parts: Parts) -> Gauges:
                 is_ready=True,
                 runtime=loaded.manifest.runtime,
                 digest=loaded.digest,
+                fetch_s=loaded.fetch_s,
                 load_s=loaded.load_s,
                 size_bytes=loaded.size_bytes,
             )

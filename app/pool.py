@@ -52,6 +52,7 @@ class Loaded:
     verdict: Verdict
     digest: str
     size_bytes: int
+    fetch_s: float
     load_s: float
     timeout_s: float | None
     is_pinned: bool
@@ -64,6 +65,7 @@ class _Found:
     manifest: Manifest
     digest: str
     size_bytes: int
+    fetch_s: float
 
 
 class Pool:
@@ -146,10 +148,12 @@ class Pool:
     def _read(self, ref: ModelRef, registry: Registry, tell: Callable[[str], None]) -> _Found:
         """Blocking; in a loading thread."""
         tell("fetch")
+        started = time.perf_counter()
         folder = self._store.get(ref, registry)
+        fetch_s = time.perf_counter() - started
         tell("verify")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return _Found(manifest.read(folder), manifest.digest(folder), size_bytes)
+        return _Found(manifest.read(folder), manifest.digest(folder), size_bytes, fetch_s)
 
     def _reserve(self, ref: ModelRef, size_bytes: int, options: Options) -> None:
         """Refuse what could not stay; what is pinned counts from now on.
@@ -204,6 +208,7 @@ class Pool:
             verdict=verdict,
             digest=found.digest,
             size_bytes=found.size_bytes,
+            fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,

@@ -72,6 +72,15 @@ async def test_a_long_call_or_one_of_many_rows_runs_in_a_thread(
     assert model.names == ["predict-1"]
 
 
+async def test_a_call_of_many_bytes_runs_in_a_thread_however_few_its_rows() -> None:
+    model = Threads()
+    to = batcher(model, Workers(1), expected_s=1e-6)
+
+    await to.predict(batch_of(1.0), ("y",), Trace("POST"), is_large=True)
+
+    assert model.names == ["predict-1"]
+
+
 async def test_calls_on_the_loop_leave_it_when_others_have_waited_long_enough() -> None:
     model, workers = Threads(), Workers(1)
     to = batcher(model, workers, expected_s=INLINE_S * 0.6)

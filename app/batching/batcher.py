@@ -49,10 +49,13 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._expected_s = expected_s
 
-    async def predict(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted:
+    async def predict(
+        self, batch: Batch, outputs: tuple[str, ...], trace: Trace, *, is_large: bool = False
+    ) -> Predicted:
         """The outputs for the rows of `batch`; cancelling it disturbs no other caller.
 
         Args:
+            is_large: many bytes, so it may take longer than others of so many rows.
             trace: is told the phases `queue`, `predict` and `deliver`.
 
         Raises:
@@ -62,7 +65,8 @@ class Batcher:
         if self._workers.is_closed:
             raise ModelUnavailable(_STOPPING, retry_after_s=1)
         trace.enter("queue")
-        if batch.rows <= _INLINE_ROWS and self._workers.lets_inline(self._expected_s):
+        is_short = batch.rows <= _INLINE_ROWS and not is_large
+        if is_short and self._workers.lets_inline(self._expected_s):
             return self._run_inline(batch, outputs, trace)
         waiting = Waiting(batch, outputs, trace)
         self._waiting.append(waiting)

@@ -130,7 +130,7 @@ class Catalog:
             entry = self._entries[key] = self._entry(wanted, registry, is_named=True)
         entry.wanted, entry.is_named = wanted, True
         before = self._answers.get(wanted.name)
-        if before is None or not self._entries[before].is_named or _is_newer(key, before):
+        if before is None or _is_newer(key, before):
             self._answers[wanted.name] = key
         return entry
 

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, TextIO
@@ -55,7 +55,7 @@ class JsonLines(logging.StreamHandler[TextIO]):
     def write(self, lines: Iterable[dict[str, object]]) -> None:
         """Past the machinery of `logging`, which costs more than a small model."""
         text = b"\n".join(map(_json, lines)).decode()
-        with self.lock or nullcontext():
+        with self.lock or nullcontext(), suppress(OSError, ValueError):  # nobody reads any more
             self.stream.write(f"{text}\n")
             self.flush()
 
@@ -152,7 +152,7 @@ def _told(trace: Trace) -> dict[str, object]:
     if trace.ref is not None:
         told["model"], told["version"], told["rows"] = trace.ref.name, trace.ref.version, trace.rows
         for name, seconds in trace.phases.items():
-            told[_PHASES[name]] = _ms(seconds)
+            told[_PHASES.get(name) or f"{name}_ms"] = _ms(seconds)
     return told
 
 

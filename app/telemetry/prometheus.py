@@ -38,6 +38,7 @@ class ModelGauges:
     is_ready: bool
     runtime: str = ""
     digest: str = ""
+    fetch_s: float = 0.0
     load_s: float = 0.0
     size_bytes: int = 0
 
@@ -179,6 +180,7 @@ def _counter(
 def _read(gauges: Gauges) -> Iterator[Metric]:
     per_model: list[tuple[str, str, Callable[[ModelGauges], float]]] = [
         ("model_ready", "1 when the version can answer.", lambda m: float(m.is_ready)),
+        ("registry_fetch_seconds", "Time to have its files.", lambda m: m.fetch_s),
         ("model_load_seconds", "Time from asked for to ready.", lambda m: m.load_s),
         ("model_memory_bytes", "Size of the model in memory.", lambda m: float(m.size_bytes)),
     ]
