@@ -36,8 +36,14 @@ check: .venv/dev ## lint, format, types and import layers
 fix: .venv/dev ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix; $(BIN)/ruff format
 
-bench: .venv/dev ## measure start-up time and memory with the claim model
+bench: .venv/dev ## measure side by side with other servers (PEERS=mlserver WORK=W2 for one pair)
+	$(BIN)/python -m bench.side_by_side $(if $(PEERS),--peers $(PEERS)) $(if $(WORK),--workloads $(WORK)) $(ARGS)
+
+bench-start: .venv/dev ## measure start-up time and memory with the claim model
 	$(BIN)/python bench/startup.py
+
+bench-check: .venv/dev ## compare the instructions of each phase with those known (valgrind)
+	$(BIN)/python -m bench.micro --instructions $(ARGS)
 
 models: .venv/dev ## train the sample models again
 	$(BIN)/python sample_model/train_churn.py && $(BIN)/python sample_model/train_claim_classifier.py
@@ -49,4 +55,4 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check fix bench models lock
+.PHONY: help serve test test-long test-full check fix bench bench-start bench-check models lock
