@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 _KEPT: Final = re.compile(r"^(Rss|Private_\w+): +(\d+) kB", re.MULTILINE)
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 GRACE_S: Final = 10.0
+ORPHANS_S: Final = 2.0
+"""What the rest of a tree gets when its first process is gone."""
 
 
 def tree(root: int) -> list[int]:
@@ -62,15 +67,30 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process and all it started: SIGTERM to the first, SIGKILL to those that stay."""
     started = tree(process.pid)
     process.send_signal(signal.SIGTERM)
-    until = time.monotonic() + GRACE_S
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_S)
+    until = time.monotonic() + ORPHANS_S
     while any(map(_lives, started)) and time.monotonic() < until:
-        process.poll()
         time.sleep(0.02)
     for pid in {*started, *tree(process.pid)}:
         if _lives(pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     process.wait()
+
+
+@contextlib.contextmanager
+def tidied(patterns: Sequence[str]) -> Iterator[None]:
+    """Removes the files and folders of these patterns that were not there before."""
+    before = {path for pattern in patterns for path in glob.glob(pattern)}
+    try:
+        yield
+    finally:
+        for path in {path for pattern in patterns for path in glob.glob(pattern)} - before:
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
 
 
 def _lives(pid: int) -> bool:

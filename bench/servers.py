@@ -89,7 +89,7 @@ def serving(name: str, workload: Workload) -> Iterator[Server]:
     """
     peer = peers.get(name)
     python = environments.python(peers.folder(name))
-    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+    with processes.tidied(peer.leaves), tempfile.TemporaryDirectory(prefix="bench-") as place:
         scratch = Path(place)
         job = Job(
             workload.name, workload.model, workload.payload, _free_ports(), scratch / "own", python

@@ -1,4 +1,4 @@
-"""Time to ready, processor time and memory of a server with the claim model alone: `make bench-start`.
+"""Time to ready, processor time and memory of a server with one model alone: `make bench-start`.
 
 Prints; asserts nothing. Times are wall-clock and processor seconds from exec to the first 200 of
 /readyz, memory is the resident size then and after one answer (proc(5)), in 10**6 bytes.

@@ -128,6 +128,8 @@ class Peer:
     request: Callable[[str, Rows], Request] = _TO_PREDICT
     answer: Callable[[bytes, Mapping[str, str]], Any] = _RESULTS
     workloads: frozenset[str] = JSON_WORKLOADS
+    leaves: tuple[str, ...] = ()
+    """Patterns of what it leaves behind outside its scratch folder."""
     checks: str = "nothing"
     """What it checks of a row of W5."""
 

@@ -64,7 +64,6 @@ def main() -> None:
         http_port=int(sys.argv[1]),
         allow_grpc=False,
         allow_metrics=False,
-        exit_timeout_secs=2,
     )
     with Triton(config=config) as triton:
         triton.bind(
