@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from app.batching import Batcher, Predicted, Workers
-from app.batching.workers import INLINE_S
+from app.batching.workers import HOP_S, INLINE_S, TURN_S
 from app.errors import ModelFailed
 from app.runtimes.sklearn.model import SklearnModel
 from app.telemetry import Trace
@@ -81,16 +81,31 @@ async def test_a_call_of_many_bytes_runs_in_a_thread_however_few_its_rows() -> N
     assert model.names == ["predict-1"]
 
 
-async def test_calls_on_the_loop_leave_it_when_others_have_waited_long_enough() -> None:
+@pytest.mark.parametrize(
+    ("expected_s", "spent_s"),
+    [(HOP_S * 2, HOP_S), (HOP_S / 2, TURN_S), (HOP_S, TURN_S - HOP_S / 2)],
+)
+async def test_later_calls_in_a_turn_are_short_ones_and_few(
+    expected_s: float, spent_s: float
+) -> None:
     model, workers = Threads(), Workers(1)
-    to = batcher(model, workers, expected_s=INLINE_S * 0.6)
+    to = batcher(model, workers, expected_s)
 
-    workers.inlined(INLINE_S * 0.6)
+    workers.inlined(spent_s)
     await ask(to, 1.0)
     await asyncio.sleep(0)
     await ask(to, 2.0)
 
     assert model.names == ["predict-1", threading.main_thread().name]
+
+
+async def test_many_short_calls_run_in_one_turn() -> None:
+    model, workers = Threads(), Workers(1)
+    to = batcher(model, workers, expected_s=1e-6)
+
+    await asyncio.gather(*(ask(to, float(i)) for i in range(5)))
+
+    assert model.names == [threading.main_thread().name] * 5
 
 
 async def test_a_short_call_is_joined_to_those_that_wait_when_a_thread_is_busy() -> None:

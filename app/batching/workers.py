@@ -13,9 +13,11 @@ from typing import Final, Protocol
 from app.batching.calls import Outcomes, Waiting
 
 INLINE_S: Final = 0.0003
-"""What model calls may take on the event loop, together, before other tasks have their turn.
-
-A hop to a thread and back costs a tenth of it, and more in latency (bench/micro.py)."""
+"""What a model call may take to be the first on the event loop in a turn of it."""
+HOP_S: Final = 0.00005
+"""What a hop to a thread and back costs: shorter calls are not worth joining."""
+TURN_S: Final = 0.001
+"""What inline calls may take together before other tasks have their turn."""
 
 
 class Source(Protocol):
@@ -65,9 +67,12 @@ class Workers:
 
     def lets_inline(self, expected_s: float) -> bool:
         """A call that takes so long may run on the loop itself: no other call runs or waits, and
-        other tasks have not waited for inline calls for long."""
-        is_idle = not self._busy and not self._ready and not self.is_closed
-        return is_idle and self._inline_s + expected_s <= INLINE_S
+        it is the first in this turn of the loop, or so short that joining it would gain nothing."""
+        if self._busy or self._ready or self.is_closed:
+            return False
+        if not self._inline_s:
+            return expected_s <= INLINE_S
+        return expected_s <= HOP_S and self._inline_s + expected_s <= TURN_S
 
     def inlined(self, spent_s: float) -> None:
         """A call has run on the loop, in the present turn of it."""

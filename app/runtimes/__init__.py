@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
@@ -47,4 +49,8 @@ def load(manifest: Manifest, threads: int) -> Model:
     if target is None:
         raise ModelInvalid(f"no runtime {manifest.runtime!r}; known: {', '.join(RUNTIMES)}")
     module, name = target.split(":")
-    return cast(Load, getattr(import_module(module), name))(manifest, threads)
+    is_new = module not in sys.modules
+    loader = cast(Load, getattr(import_module(module), name))
+    if is_new:
+        gc.freeze()  # a library stays: no garbage collection need look at it again
+    return loader(manifest, threads)

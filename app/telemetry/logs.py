@@ -18,6 +18,8 @@ import orjson
 from app.telemetry import Trace
 
 _FLUSH_S: Final = 0.2
+_MOST_KEPT: Final = 32
+"""Lines written at once, in a tenth of a millisecond or so: others wait for no more."""
 _OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 """Attributes of every record; what else one has was given as `extra`."""
 
@@ -75,7 +77,7 @@ def configure(level: str, log_format: str | None, stream: TextIO = sys.stderr) -
 
 
 class AccessLog:
-    """One line per request, kept and written five times a second, away from the hot path."""
+    """One line per request, kept for a moment: some lines at once cost less than each alone."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("app.access")
@@ -87,7 +89,9 @@ class AccessLog:
         if not self._logger.isEnabledFor(_level(trace)):
             return
         self._traces.append((time.time(), trace))
-        if self._timer is None:
+        if len(self._traces) >= _MOST_KEPT:
+            self.flush()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
 
     def flush(self) -> None:

@@ -138,6 +138,17 @@ async def test_what_was_not_written_yet_is_written_at_exit_and_only_once(
     assert len(lines(stream)) == 2
 
 
+async def test_of_many_lines_few_are_kept(stream: io.StringIO) -> None:
+    configure("info", "json", stream)
+    log = AccessLog()
+    for _ in range(1000):
+        log.record(traced(200))
+
+    assert 900 < len(lines(stream)) <= 1000
+    log.flush()
+    assert len(lines(stream)) == 1000
+
+
 @pytest.mark.parametrize(("status", "count"), [(200, 0), (503, 1)])
 async def test_probes_are_told_of_only_when_they_fail(
     stream: io.StringIO, status: int, count: int
