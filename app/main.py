@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -183,18 +182,13 @@ def _budgets(settings: Settings) -> tuple[int, int]:
 
 def _store(settings: Settings) -> Store:
     store = Store(settings.cache_dir, settings.cache_bytes)
-    problem = None
     try:
         store.open()
-        if not os.access(settings.cache_dir / "locks", os.W_OK):
-            problem = os.strerror(errno.EACCES)
     except OSError as error:
-        problem = error.strerror
-    if problem is not None:
         raise SettingsError(
-            f"SERVE_CACHE_DIR is a path that cannot be written ({problem}); "
+            f"SERVE_CACHE_DIR is a path that cannot be written ({error.strerror}); "
             "allowed: a folder, or where one can be made"
-        )
+        ) from error
     return store
 
 
