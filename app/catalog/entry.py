@@ -121,7 +121,7 @@ class Entry:
             state=state,
             is_required=self.is_named and self.wanted.is_required,
             step=self.step if state in (State.LOADING, State.FAILED) else "",
-            reason=self._reason if has_failed else "",
+            reason="" if state is State.READY else self._reason,  # also while it is tried again
             next_try_s=self.retry_after_s() if has_failed else None,
             loaded=self._pool.peek(self.ref) if self.ref else None,
         )

@@ -89,8 +89,9 @@ def _told(status: Status) -> dict[str, Any]:
     }
     if status.state in (State.LOADING, State.FAILED):
         told["step"] = status.step
-    if status.state is State.FAILED:
+    if status.reason:
         told["reason"] = status.reason
+    if status.state is State.FAILED:
         told["next_try_s"] = round(status.next_try_s or 0.0, 1)
     if status.loaded is not None:
         loaded = status.loaded
