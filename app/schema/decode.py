@@ -11,6 +11,7 @@ from app.errors import MAX_FAULTS, BadRequest, Fault, ModelInvalid, SchemaMismat
 from app.schema import forms, values
 from app.schema.columns import Column
 from app.schema.constraints import Constraints
+from app.schema.document import loads
 from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
 from app.schema.results import check_outputs
@@ -55,6 +56,15 @@ class Schema:
             raise SchemaMismatch.of(sorted(faults, key=_by_row))
         single = columns.single and self._layout.batched
         return Batch(arrays, columns.rows, len(columns.extra)), single
+
+    def read(self, body: bytes) -> Call:
+        """The whole body of a request, from its bytes on.
+
+        Raises:
+            BadRequest: it is no JSON, or no request.
+            SchemaMismatch: it does not fit the model.
+        """
+        return self.call(loads(body))
 
     def call(self, document: Any) -> Call:
         """The request `{"data": ..., "outputs": [...]}`, or `input_data` for `data`.

@@ -1,15 +1,17 @@
-"""`app.protocols.pieces`: the same document, or the same refusal, as orjson gives."""
+"""`app.schema.document`: the same document, or the same refusal, as orjson gives."""
 
 from __future__ import annotations
 
 import random
+import re
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.protocols import pieces
+from app.errors import BadRequest
+from app.schema import document
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text('a"\\[]{},: é', max_size=8),
@@ -22,8 +24,8 @@ JSON = st.recursive(
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 16)
-    monkeypatch.setattr(pieces, "_LARGE_BYTES", 40)
+    monkeypatch.setattr(document, "PIECE_BYTES", 16)
+    monkeypatch.setattr(document, "_LARGE_BYTES", 40)
 
 
 @given(
@@ -36,9 +38,9 @@ def test_pieces_make_the_document_that_the_whole_makes(
     data: list[object], key: str, seed: int
 ) -> None:
     rows = data * 3
-    document = {key: rows, "outputs": ["label"]} if seed % 2 else {key: rows}
-    body = orjson.dumps(document, option=orjson.OPT_INDENT_2 if seed % 3 else None)
-    assert pieces.loads(body) == document
+    wanted = {key: rows, "outputs": ["label"]} if seed % 2 else {key: rows}
+    body = orjson.dumps(wanted, option=orjson.OPT_INDENT_2 if seed % 3 else None)
+    assert document.loads(body) == wanted
 
 
 @given(data=st.lists(JSON, min_size=5, max_size=30), seed=st.integers(0, 10**6))
@@ -48,7 +50,7 @@ def test_a_broken_body_is_refused_with_the_place_in_the_whole(
 ) -> None:
     body = bytearray(orjson.dumps({"data": data * 3}))
     body[random.Random(seed).randrange(len(body))] = random.Random(seed).choice(b'[]{},:"1x')
-    assert _read(pieces.loads, bytes(body)) == _read(orjson.loads, bytes(body))
+    assert _read(bytes(body)) == _whole(bytes(body))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_a_broken_body_is_refused_with_the_place_in_the_whole(
     ],
 )
 def test_what_looks_like_the_end_of_a_record_is_not_taken_for_one(body: bytes) -> None:
-    assert _read(pieces.loads, body) == _read(orjson.loads, body)
+    assert _read(body) == _whole(body)
 
 
 def test_a_table_is_read_in_pieces_of_some_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,14 +77,44 @@ def test_a_table_is_read_in_pieces_of_some_milliseconds(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(orjson, "loads", measured)
     for rows in ([[k / 7, k] for k in range(200_000)], ["a, b"] * 400_000, [{"a": 1.5}] * 300_000):
-        pieces.loads(orjson.dumps({"data": rows}))
+        document.loads(orjson.dumps({"data": rows}))
     assert len(sizes) > 30
-    assert max(sizes) < 2.5 * pieces.PIECE_BYTES
+    assert max(sizes) < 2.5 * document.PIECE_BYTES
 
 
-def _read(loads: object, body: bytes) -> object:
-    assert callable(loads)
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", 'the body is empty; send {"data": ...}'),
+        (b" ", "(line 1, column 1)"),
+        (b'{"data":\n 1', "(line 2, column 3)"),
+        (b'{"data": NaN}', "NaN and Infinity are not JSON; send null"),
+        (b'{"data": [1, -Infinity]}', "NaN and Infinity are not JSON; send null"),
+        (b'\xef\xbb\xbf{"data": 1}', "the body is not JSON"),
+        (b'{"data": "\xff"}', "the body is not JSON"),
+        (b'{"data": ' + b"[" * 2000, "the body is not JSON"),
+    ],
+)
+def test_text_that_is_no_json_is_refused_with_its_place(body: bytes, told: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        document.loads(body)
+    assert told in caught.value.message
+
+
+def _whole(body: bytes) -> object:
+    """As if the body were small."""
     try:
-        return loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return str(error)
+        return f"{error.lineno} {error.colno} {error.msg}"
+
+
+def _read(body: bytes) -> object:
+    try:
+        return document.loads(body)
+    except BadRequest as error:
+        found = re.fullmatch(
+            r"the body is not JSON: (.*) \(line (\d+), column (\d+)\)", error.message
+        )
+        assert found is not None
+        return f"{found[2]} {found[3]} {found[1]}"
