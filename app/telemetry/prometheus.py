@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -19,14 +18,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from app.telemetry import Trace
+from app.telemetry.counts import Counts, Histogram
 
-DURATION_BUCKETS: Final = (
-    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
-)
-"""Seconds; OpenTelemetry's semantic conventions for http.server.request.duration."""
-PHASE_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, *DURATION_BUCKETS)
-ROW_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-PHASES: Final = ("queue", "decode", "predict", "encode")
+_MOST_KEPT: Final = 256
+"""Requests counted at once, in a sixth of a millisecond: others wait for no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,74 +50,29 @@ class Gauges:
     registry_errors: int
 
 
-class Histogram:
-    """Cumulative buckets of one label set."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count `value` in its bucket."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
-        """As Prometheus wants it: each bucket holds those below it too."""
-        total, buckets = 0, []
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        family.add_metric(labels, buckets, self._sum)
-
-
 class Prometheus(Collector):
-    """Told of every request; collected at a scrape."""
+    """Told of every request; counts many at once, and tells them at a scrape."""
 
     def __init__(self, gauges: Callable[[], Gauges]) -> None:
         self._gauges = gauges
-        self._requests: dict[tuple[str, str, int], Histogram] = {}
-        self._phases: dict[tuple[str, str, str], Histogram] = {}
-        self._batch_rows: dict[tuple[str, str], Histogram] = {}
-        self._codes: Counter[tuple[str, str, str]] = Counter()
-        self._rows: Counter[tuple[str, str]] = Counter()
-        self._ignored: Counter[tuple[str, str]] = Counter()
+        self._counts = Counts()
+        self._traces: list[Trace] = []
+        self._counting = Lock()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
     def record(self, trace: Trace) -> None:
         """See `Exporter`."""
-        key = (trace.method, trace.route, trace.status)
-        histogram = self._requests.get(key)
-        if histogram is None:
-            histogram = self._requests[key] = Histogram(DURATION_BUCKETS)
-        histogram.observe(trace.duration_s)
-        if trace.ref is not None:
-            self._record_model(trace, trace.ref.name, trace.ref.version)
+        self._traces.append(trace)
+        if len(self._traces) >= _MOST_KEPT:
+            self.count()
 
-    def _record_model(self, trace: Trace, name: str, version: str) -> None:
-        model = (name, version)
-        self._codes[(name, version, trace.code or "ok")] += 1
-        for phase in PHASES:
-            seconds = trace.phases.get(phase)
-            if seconds is not None:
-                key = (name, version, phase)
-                histogram = self._phases.get(key)
-                if histogram is None:
-                    histogram = self._phases[key] = Histogram(PHASE_BUCKETS)
-                histogram.observe(seconds)
-        if trace.rows and not trace.code:
-            self._rows[model] += trace.rows
-        if trace.batch_rows:
-            rows = self._batch_rows.get(model)
-            if rows is None:
-                rows = self._batch_rows[model] = Histogram(ROW_BUCKETS)
-            rows.observe(trace.batch_rows)
-        if trace.extra_columns:
-            self._ignored[model] += trace.extra_columns
+    def count(self) -> None:
+        """Count what is kept. In any thread: what is recorded meanwhile is counted next."""
+        with self._counting:
+            traces = self._traces[:]
+            del self._traces[: len(traces)]
+            self._counts.add(traces)
 
     def text(self) -> bytes:
         """The answer to a scrape, in Prometheus' text format 0.0.4."""
@@ -130,42 +80,57 @@ class Prometheus(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        yield from self._counted()
+        self.count()
+        yield from _counted(self._counts)
         yield from _read(self._gauges())
 
-    def _counted(self) -> Iterator[Metric]:
-        requests = HistogramMetricFamily(
-            "http_server_request_duration_seconds",
-            "Time from the first byte of a request to the last of its answer.",
-            labels=("method", "route", "status"),
-        )
-        for (method, route, status), histogram in self._requests.items():
-            histogram.add_to(requests, (method, route, str(status)))
-        yield requests
-        phases = HistogramMetricFamily(
-            "model_request_seconds",
-            "Time that requests spend in each phase.",
-            labels=("model", "version", "phase"),
-        )
-        for labels, histogram in self._phases.items():
-            histogram.add_to(phases, labels)
-        yield phases
-        batches = HistogramMetricFamily(
-            "model_batch_rows",
-            "Rows of the model call that a request was answered by.",
-            labels=("model", "version"),
-        )
-        for model, histogram in self._batch_rows.items():
-            histogram.add_to(batches, model)
-        yield batches
-        yield _counter("model_requests", "Requests by outcome.", ("code",), self._codes.items())
-        yield _counter("model_rows", "Rows predicted.", (), self._rows.items())
-        yield _counter(
-            "model_ignored_columns",
-            "Columns sent that the model does not take.",
-            (),
-            self._ignored.items(),
-        )
+
+def _counted(counts: Counts) -> Iterator[Metric]:
+    requests = (((m, r, str(status)), h) for (m, r, status), h in counts.requests.items())
+    yield _histograms(
+        "http_server_request_duration_seconds",
+        "Time from the first byte of a request to the last of its answer.",
+        ("method", "route", "status"),
+        requests,
+    )
+    yield _histograms(
+        "model_request_seconds",
+        "Time that requests spend in each phase.",
+        ("model", "version", "phase"),
+        counts.phases.items(),
+    )
+    yield _histograms(
+        "model_batch_rows",
+        "Rows of the model call that a request was answered by.",
+        ("model", "version"),
+        counts.batch_rows.items(),
+    )
+    yield _counter("model_requests", "Requests by outcome.", ("code",), counts.codes.items())
+    yield _counter("model_rows", "Rows predicted.", (), counts.rows.items())
+    yield _counter(
+        "model_ignored_columns",
+        "Columns sent that the model does not take.",
+        (),
+        counts.ignored.items(),
+    )
+
+
+def _histograms(
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    histograms: Iterable[tuple[tuple[str, ...], Histogram]],
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for key, histogram in histograms:
+        total, buckets = 0, []
+        for bound, count in zip(
+            (*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True
+        ):
+            total += count
+            buckets.append((bound, float(total)))  # each holds those below it too
+        family.add_metric(key, buckets, histogram.sum)
+    return family
 
 
 def _counter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from app.telemetry import Trace
-from app.telemetry.prometheus import DURATION_BUCKETS, Gauges, ModelGauges, Prometheus
+from app.telemetry.counts import DURATION_BUCKETS
+from app.telemetry.prometheus import Gauges, ModelGauges, Prometheus
 from app.tensors import ModelRef
 
 GAUGES = Gauges(
@@ -158,3 +160,27 @@ def test_requests_for_models_that_nobody_knows_make_no_labels() -> None:
 
     labels = [s.labels for family in told(trace).values() for s in family.samples]
     assert {each["model"] for each in labels if "model" in each} == {"m", "broken"}
+
+
+def test_of_many_requests_few_are_kept_and_all_are_counted() -> None:
+    prometheus = Prometheus(lambda: GAUGES)
+    before = sum(isinstance(each, Trace) for each in gc.get_objects())
+    for place in range(1000):
+        prometheus.record(traced(200 if place % 4 else 502, rows=2, batch_rows=1 + place % 2))
+    kept = sum(isinstance(each, Trace) for each in gc.get_objects()) - before
+    families = {f.name: f for f in text_string_to_metric_families(prometheus.text().decode())}
+    counts = [s.value for s in samples(families["http_server_request_duration_seconds"], "_count")]
+    batches = {s.labels["le"]: s.value for s in samples(families["model_batch_rows"], "_bucket")}
+
+    assert kept < 500
+    assert sorted(counts) == [250, 750]
+    assert next(samples(families["model_rows"], "_total")).value == 2000
+    assert (batches["1"], batches["2"], batches["+Inf"]) == (500, 1000, 1000)
+
+
+def test_equal_references_are_one_model() -> None:
+    first, second = traced(200, rows=1), traced(200, rows=1)
+    assert first.ref is not second.ref
+
+    (rows,) = samples(told(first, second)["model_rows"], "_total")
+    assert rows.value == 2
