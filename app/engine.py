@@ -17,7 +17,7 @@ from app.schema import Schema
 from app.telemetry import Trace
 from app.tensors import Call, Reply
 
-LARGE_BODY_BYTES: Final = 64 * 1024
+LARGE_BODY_BYTES: Final = 128 * 1024
 """Requests with bodies from here on are decoded and encoded in a thread."""
 _NAMES_TOLD: Final = 20
 
@@ -40,15 +40,11 @@ class Query:
 class Codec(Protocol):
     """How one protocol writes payloads and answers; for large bodies called in a thread."""
 
-    def parse(self, body: bytes) -> Any:
-        """The body as a document. Raises: BadRequest."""
+    def target(self, body: bytes) -> tuple[str | None, str | None]:
+        """The model and version that the body itself names. Raises: BadRequest."""
         ...
 
-    def target(self, document: Any) -> tuple[str | None, str | None]:
-        """The model and version that the document itself names."""
-        ...
-
-    def decode(self, document: Any, schema: Schema) -> Call:
+    def decode(self, body: bytes, schema: Schema) -> Call:
         """Well-shaped input. Raises: BadRequest, SchemaMismatch."""
         ...
 
@@ -81,56 +77,67 @@ class Engine:
         Raises:
             ServingError: any of it; `errors` lists them.
         """
-        trace.enter("admit")
         with self._limits.admit(query.caller) as slot, self._deadline(query, trace) as deadline:
             body = await slot.read(query.receive, query.content_length)
-            size_bytes = len(body)
-            trace.enter("decode")
-            document = await self._apart(size_bytes, codec.parse, body)
+            is_large = len(body) >= LARGE_BODY_BYTES
 
             trace.enter("model")
-            loaded = await self._find(query, codec, document)
+            loaded = self._at_hand(query) or await self._find(query, codec, body)
             trace.ref = loaded.ref
             deadline.lower(loaded.timeout_s)
 
             trace.enter("decode")
-            call = await self._apart(size_bytes, codec.decode, document, loaded.schema)
+            if is_large:
+                call = await self._apart(codec.decode, body, loaded.schema)
+            else:
+                call = codec.decode(body, loaded.schema)
             trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns
-            del body, document
+            del body
 
-            is_large = size_bytes >= LARGE_BODY_BYTES
             predicted = await self._predict(call, loaded, trace, is_large=is_large)
             trace.enter("encode")
-            return await self._apart(size_bytes, codec.encode, call, predicted, loaded)
+            if is_large:
+                return await self._apart(codec.encode, call, predicted, loaded)
+            return codec.encode(call, predicted, loaded)
 
-    async def _find(self, query: Query, codec: Codec, document: Any) -> Loaded:
-        """By path or query, else by the document, else the default one."""
+    def _at_hand(self, query: Query) -> Loaded | None:
+        """The model that path or query name, when it is in memory."""
+        return None if query.name is None else self._catalog.get(query.name, query.version)
+
+    async def _find(self, query: Query, codec: Codec, body: bytes) -> Loaded:
+        """By path or query, else by the body, else the default one."""
         name, version = query.name, query.version
         if name is None:
-            name, stated = codec.target(document)
+            if len(body) < LARGE_BODY_BYTES:
+                name, stated = codec.target(body)
+            else:
+                name, stated = await self._apart(codec.target, body)
             version = version or stated
         name = name or self._catalog.default_name()
         if name is None:
             names = ", ".join(self._catalog.names()[:_NAMES_TOLD]) or "none yet"
             raise ModelNotNamed(f"name a model, as in /score/NAME; served are: {names}")
-        return await self._catalog.find(name, version)
+        return self._catalog.get(name, version) or await self._catalog.find(name, version)
 
     async def _predict(
         self, call: Call, loaded: Loaded, trace: Trace, *, is_large: bool
     ) -> Predicted | None:
-        if not call.batch.rows:
+        batch = call.batch
+        if not batch.rows:
             return None
         outputs = loaded.schema.wanted(call)
         try:
-            return await loaded.batcher.predict(call.batch, outputs, trace, is_large=is_large)
+            if not is_large:
+                predicted = loaded.batcher.predict_now(batch, outputs, trace)
+                if predicted is not None:
+                    return predicted
+            return await loaded.batcher.predict(batch, outputs, trace)
         except ModelFailed as error:
             error.status = self._model_failure_status
             raise
 
-    async def _apart(self, size_bytes: int, work: Callable[..., Result], *given: Any) -> Result:
-        """In a thread when there is much to do, so that others need not wait for it."""
-        if size_bytes < LARGE_BODY_BYTES:
-            return work(*given)
+    async def _apart(self, work: Callable[..., Result], *given: Any) -> Result:
+        """In a thread, so that others need not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *given)
 
     def _deadline(self, query: Query, trace: Trace) -> Deadline:

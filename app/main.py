@@ -25,7 +25,7 @@ from app.ids import IdSource
 from app.limits import Limits
 from app.pool import Options, Pool
 from app.protocols import openapi
-from app.protocols.score import MAX_ID_LENGTH, ScoreEndpoint, refusal
+from app.protocols.score import ScoreEndpoint, refusal
 from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
 from app.settings import ModelSettings, Settings, SettingsError
@@ -260,7 +260,7 @@ def _answer_errors(app: FastAPI, ids: IdSource) -> None:
         headers = dict(request.headers.raw)
         given = ids.of(headers)
         trace = Trace(request.method)
-        trace.request_id = given.request_id.decode("latin-1")[:MAX_ID_LENGTH]
+        trace.request_id = given.request_id.decode("latin-1")
         reply = refusal(error, trace, headers)
         response = Response(reply.body if isinstance(reply.body, bytes) else b"", reply.status)
         length = (b"content-length", b"%d" % len(response.body))

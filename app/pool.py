@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class Options:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded:
     """One model version, checked and ready to be called."""
 
@@ -56,6 +55,10 @@ class Loaded:
     load_s: float
     timeout_s: float | None
     is_pinned: bool
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Told with each of its answers."""
+    last_use: int = 0
+    """A number that grows with each use of any model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ class Pool:
         self._workers = workers
         self._loaders = loaders
         self._budget_bytes = budget_bytes
-        self._models: OrderedDict[ModelRef, Loaded] = OrderedDict()
+        self._models: dict[ModelRef, Loaded] = {}
+        self._uses = 0
         self._loading: dict[ModelRef, asyncio.Task[Loaded]] = {}
         self._pinned: dict[ModelRef, int] = {}
         """Models that stay, or will once they are loaded, and their bytes."""
@@ -87,7 +91,8 @@ class Pool:
         """The model when it is in memory; it is then the last one to go."""
         loaded = self._models.get(ref)
         if loaded is not None:
-            self._models.move_to_end(ref)
+            self._uses += 1
+            loaded.last_use = self._uses
         return loaded
 
     def peek(self, ref: ModelRef) -> Loaded | None:
@@ -138,6 +143,7 @@ class Pool:
             self._pinned.pop(ref, None)
             raise
         self._models[ref] = loaded
+        self.get(ref)
         self._evict(keep=ref)
         logger.info(
             "%s is ready after %.2f s (%s; joining %s)",
@@ -212,11 +218,15 @@ class Pool:
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
+            headers=(
+                (b"x-model-name", ref.name.encode()),
+                (b"x-model-version", ref.version.encode()),
+            ),
         )
 
     def _evict(self, keep: ModelRef) -> None:
         """Drop the models used longest ago until the rest fits; requests inside keep theirs."""
-        for ref in list(self._models):
+        for ref in sorted(self._models, key=lambda other: self._models[other].last_use):
             if self.size_bytes() <= self._budget_bytes:
                 return
             if ref != keep and ref not in self._pinned:

@@ -36,6 +36,13 @@ class ModelRef:
     registry: str
     name: str
     version: str
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.registry, self.name, self.version)))
+
+    def __hash__(self) -> int:
+        return self._hash  # each request looks models up by it
 
     def __str__(self) -> str:
         return f"{self.name}:{self.version}"

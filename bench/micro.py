@@ -52,13 +52,6 @@ def _loop(once: Callable[[], Any]) -> Work:
     return work
 
 
-def _parse() -> Work:
-    from app.protocols.score import ScoreCodec
-
-    codec = ScoreCodec()
-    return _loop(lambda: codec.parse(BODY))
-
-
 def _schema() -> Any:
     from app.schema import Schema
     from app.tensors import Signature, TensorSpec
@@ -75,8 +68,7 @@ def _decode() -> Work:
     from app.protocols.score import ScoreCodec
 
     codec, schema = ScoreCodec(), _schema()
-    document = codec.parse(BODY)
-    return _loop(lambda: codec.decode(document, schema))
+    return _loop(lambda: codec.decode(BODY, schema))
 
 
 def _encode() -> Work:
@@ -155,7 +147,7 @@ def _request() -> Work:
                 {
                     "type": "http",
                     "method": "POST",
-                    "path": "/score",
+                    "path": "/score/w2",
                     "query_string": b"",
                     "headers": HEADERS,
                 },
@@ -194,7 +186,6 @@ async def _started(front: Any) -> asyncio.Task[None]:
 
 PHASES: Final[dict[str, Callable[[], Work]]] = {
     "ids": _ids,
-    "parse": _parse,
     "decode": _decode,
     "encode": _encode,
     "record": _record,

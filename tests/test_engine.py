@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.batching import Batcher
 from app.catalog import Catalog, Wanted
 from app.engine import LARGE_BODY_BYTES, Engine
 from app.errors import (
@@ -266,13 +267,13 @@ class ThreadsSeen(ScoreCodec):
     def _note(self, step: str) -> None:
         self.seen.append((step, threading.current_thread() is threading.main_thread()))
 
-    def parse(self, body: bytes) -> Any:
-        self._note("parse")
-        return super().parse(body)
+    def target(self, body: bytes) -> tuple[str | None, str | None]:
+        self._note("target")
+        return super().target(body)
 
-    def decode(self, document: Any, schema: Schema) -> Call:
+    def decode(self, body: bytes, schema: Schema) -> Call:
         self._note("decode")
-        return super().decode(document, schema)
+        return super().decode(body, schema)
 
     def encode(self, *given: Any) -> Any:
         self._note("encode")
@@ -285,9 +286,9 @@ async def test_large_bodies_are_decoded_and_encoded_off_the_loop(
 ) -> None:
     engine, _ = await ready(parts)
     codec = ThreadsSeen()
-    await engine.infer(query({"data": [[1.0]] * rows}), codec, Trace("POST"))
+    await engine.infer(query({"data": [[1.0]] * rows}, name=None), codec, Trace("POST"))
 
-    assert codec.seen == [(step, on_loop) for step in ("parse", "decode", "encode")]
+    assert codec.seen == [(step, on_loop) for step in ("target", "decode", "encode")]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ async def test_the_phases_of_a_failed_request_add_up_and_end_where_it_failed(
 
     assert phase in trace.phases
     assert sum(trace.phases.values()) == pytest.approx(trace.duration_s)
-    assert (trace.ref is None) == (error not in (SchemaMismatch, ModelFailed))
+    assert (trace.ref is None) == (error not in (BadRequest, SchemaMismatch, ModelFailed))
 
 
 async def test_the_trace_of_an_answer_tells_each_phase_and_the_rows(parts: Serving) -> None:
@@ -324,7 +325,7 @@ async def test_the_trace_of_an_answer_tells_each_phase_and_the_rows(parts: Servi
     trace.end(200)
 
     assert list(trace.phases) == [
-        *("admit", "decode", "model", "queue", "predict", "deliver", "encode")
+        *("admit", "model", "decode", "queue", "predict", "deliver", "encode")
     ]
     assert all(seconds >= 0 for seconds in trace.phases.values())
     assert sum(trace.phases.values()) == pytest.approx(trace.duration_s)
@@ -390,5 +391,17 @@ async def test_probes_need_no_thread_while_every_one_is_inside_a_model(parts: Se
     assert took_s < 0.05
 
 
-def test_a_large_body_is_one_of_64_kib() -> None:
-    assert len(orjson.dumps(ONE)) < LARGE_BODY_BYTES == 2**16
+async def test_a_call_of_many_bytes_never_runs_on_the_loop(
+    parts: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, model = await ready(parts)
+    tried: list[int] = []
+    monkeypatch.setattr(Batcher, "predict_now", lambda *_: tried.append(model.calls))
+    await ask(engine, query(ONE))
+    await ask(engine, query(b" " * LARGE_BODY_BYTES + orjson.dumps(ONE)))
+
+    assert (tried, model.calls) == ([0], 2)
+
+
+def test_a_large_body_is_one_of_128_kib() -> None:
+    assert len(orjson.dumps(ONE)) < LARGE_BODY_BYTES == 2**17

@@ -47,7 +47,8 @@ def batcher(model: Threads, workers: Workers, expected_s: float) -> Batcher:
 
 
 async def ask(to: Batcher, *values: float) -> Predicted:
-    return await to.predict(batch_of(*values), ("y",), Trace("POST"))
+    batch, trace = batch_of(*values), Trace("POST")
+    return to.predict_now(batch, ("y",), trace) or await to.predict(batch, ("y",), trace)
 
 
 async def test_a_short_call_runs_on_the_loop_when_nothing_else_runs() -> None:
@@ -68,15 +69,6 @@ async def test_a_long_call_or_one_of_many_rows_runs_in_a_thread(
     model = Threads()
 
     await ask(batcher(model, Workers(1), expected_s), *values)
-
-    assert model.names == ["predict-1"]
-
-
-async def test_a_call_of_many_bytes_runs_in_a_thread_however_few_its_rows() -> None:
-    model = Threads()
-    to = batcher(model, Workers(1), expected_s=1e-6)
-
-    await to.predict(batch_of(1.0), ("y",), Trace("POST"), is_large=True)
 
     assert model.names == ["predict-1"]
 

@@ -49,13 +49,25 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._expected_s = expected_s
 
-    async def predict(
-        self, batch: Batch, outputs: tuple[str, ...], trace: Trace, *, is_large: bool = False
-    ) -> Predicted:
+    def predict_now(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted | None:
+        """As `predict`, on the loop, where a hop to a thread would take longer than the call; None
+        when it has to wait. For batches of few bytes: what is expected is known of such."""
+        if batch.rows > _INLINE_ROWS or not self._workers.lets_inline(self._expected_s):
+            return None
+        outcome = self._run_one(batch, outputs)
+        spent_s = outcome.ended_at - outcome.started_at
+        self._workers.inlined(spent_s)
+        self._learn(outcome, spent_s)
+        trace.enter("queue", outcome.started_at)
+        mark(trace, outcome)
+        if isinstance(outcome, Failed):
+            raise outcome.error()
+        return outcome
+
+    async def predict(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted:
         """The outputs for the rows of `batch`; cancelling it disturbs no other caller.
 
         Args:
-            is_large: many bytes, so it may take longer than others of so many rows.
             trace: is told the phases `queue`, `predict` and `deliver`.
 
         Raises:
@@ -65,9 +77,6 @@ class Batcher:
         if self._workers.is_closed:
             raise ModelUnavailable(_STOPPING, retry_after_s=1)
         trace.enter("queue")
-        is_short = batch.rows <= _INLINE_ROWS and not is_large
-        if is_short and self._workers.lets_inline(self._expected_s):
-            return self._run_inline(batch, outputs, trace)
         waiting = Waiting(batch, outputs, trace)
         self._waiting.append(waiting)
         if self._idle:
@@ -122,7 +131,8 @@ class Batcher:
                 waiting.is_alone, waiting.taken_at = True, None
                 self._waiting.appendleft(waiting)
             return
-        self._learn(outcomes[0])
+        first = outcomes[0]
+        self._learn(first, first.ended_at - first.started_at)
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.settle(outcome)
 
@@ -133,20 +143,10 @@ class Batcher:
             if not future.done():
                 future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
 
-    def _run_inline(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted:
-        """On the loop: a hop to a thread would take longer than the call."""
-        outcome = self._run_one(batch, outputs)
-        self._workers.inlined(outcome.ended_at - outcome.started_at)
-        self._learn(outcome)
-        mark(trace, outcome)
-        if isinstance(outcome, Failed):
-            raise outcome.error()
-        return outcome
-
-    def _learn(self, outcome: Predicted | Failed) -> None:
+    def _learn(self, outcome: Predicted | Failed, spent_s: float) -> None:
         """What a call with one row has taken of late; one that was held up counts for little."""
         if outcome.batch_rows <= _INLINE_ROWS and self._expected_s != math.inf:
-            spent_s = min(outcome.ended_at - outcome.started_at, 2 * INLINE_S)
+            spent_s = min(spent_s, 2 * INLINE_S)
             self._expected_s += (spent_s - self._expected_s) / 8
 
     def _joins(self, first: Waiting, other: Waiting, rows: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import difflib
 import fnmatch
 import logging
@@ -46,6 +47,8 @@ class Catalog:
         self._entries: dict[Key, Entry] = {}
         self._answers: dict[str, Key] = {}
         """Name -> which of its entries answers requests that name no version."""
+        self._named: list[str] = []
+        """Names that the operator chose, sorted."""
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_discovering = wanted is None
@@ -83,7 +86,7 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Of the models served, sorted."""
-        return sorted(name for name, key in self._answers.items() if self._entries[key].is_named)
+        return list(self._named)
 
     def default_name(self) -> str | None:
         """The model of requests that name none, if there is one.
@@ -93,10 +96,15 @@ class Catalog:
         """
         if self._default_model is not None:
             return self._default_model
-        names = self.names()
-        if not names and self._is_discovering:
+        if not self._named and self._is_discovering:
             raise self._not_read()
-        return names[0] if len(names) == 1 else None
+        return self._named[0] if len(self._named) == 1 else None
+
+    def get(self, name: str, version: str | None = None) -> Loaded | None:
+        """The model that answers `name` now, when it is in memory."""
+        key = self._answers.get(name) if version is None else (name, version)
+        entry = None if key is None else self._entries.get(key)
+        return None if entry is None else entry.get()
 
     async def find(self, name: str, version: str | None = None) -> Loaded:
         """The model that answers `name` now, loaded if need be.
@@ -132,6 +140,8 @@ class Catalog:
         before = self._answers.get(wanted.name)
         if before is None or _is_newer(key, before):
             self._answers[wanted.name] = key
+        if wanted.name not in self._named:
+            bisect.insort(self._named, wanted.name)
         return entry
 
     def _entry(self, wanted: Wanted, registry: Registry, *, is_named: bool) -> Entry:

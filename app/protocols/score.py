@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, NoReturn
+from functools import lru_cache
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import orjson
@@ -25,11 +26,11 @@ from app.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from app.ids import IdSource, RequestIds
+from app.ids import IdSource
 from app.limits import Receive
 from app.pool import Loaded
-from app.protocols import pieces
 from app.schema import Schema
+from app.schema.document import loads
 from app.schema.results import results
 from app.telemetry import Trace
 from app.tensors import Call, Reply
@@ -40,29 +41,22 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _JSON: Final = (b"content-type", b"application/json")
+_RAN: Final = (b"x-ms-run-function-failed", b"False")
 _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "text/plain")
 """What curl --data and browsers call a body that is JSON all the same."""
 _ALLOW: Final = "GET, HEAD, POST, OPTIONS"
 _MAX_DIGITS: Final = 15
 """Of a number in a header; Python refuses to read very long ones."""
-MAX_ID_LENGTH: Final = 100
-"""Characters of a request's id that are logged and told."""
 
 
 class ScoreCodec:
     """`{"data": ...}` in, `{"results": ...}` out."""
 
-    def parse(self, body: bytes) -> Any:
-        """See `Codec`."""
-        if not body:
-            raise BadRequest('the body is empty; send {"data": ...}')
-        try:
-            return pieces.loads(body)
-        except orjson.JSONDecodeError as error:
-            _refuse_json(error)
-
-    def target(self, document: Any) -> tuple[str | None, str | None]:
+    def target(self, body: bytes) -> tuple[str | None, str | None]:
         """See `Codec`; the keys `model_name` and `model_version`."""
+        if b"model_" not in body and b"\\" not in body:  # an escape may spell it as well
+            return None, None
+        document = loads(body)
         if not isinstance(document, dict):
             return None, None
         name, version = document.get("model_name"), document.get("model_version")
@@ -72,9 +66,9 @@ class ScoreCodec:
             raise BadRequest("model_version must be a text or a number")
         return name, None if version is None else str(version)
 
-    def decode(self, document: Any, schema: Schema) -> Call:
+    def decode(self, body: bytes, schema: Schema) -> Call:
         """See `Codec`."""
-        return schema.call(document)
+        return schema.read(body)
 
     def encode(self, call: Call, predicted: Predicted | None, loaded: Loaded) -> Reply:
         """See `Codec`."""
@@ -84,12 +78,7 @@ class ScoreCodec:
             answer if call.bare else {"results": answer},
             option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
         )
-        headers = [
-            _JSON,
-            (b"x-model-name", loaded.ref.name.encode()),
-            (b"x-model-version", loaded.ref.version.encode()),
-            (b"x-ms-run-function-failed", b"False"),
-        ]
+        headers = [_JSON, _RAN, *loaded.headers]
         if predicted is not None:
             ms = (predicted.ended_at - predicted.started_at) * 1e3
             headers.append((b"x-ms-run-fn-exec-ms", b"%.3f" % ms))
@@ -110,10 +99,14 @@ class ScoreEndpoint:
         """One request; `trace` is filled, and ended by the caller."""
         headers = dict(scope["headers"])
         ids = self._ids.of(headers)
-        trace.request_id = ids.request_id.decode("latin-1")[:MAX_ID_LENGTH]
+        trace.request_id = ids.request_id.decode("latin-1")
         try:
             ids.check()
-            reply = await self._reply(scope, headers, receive, trace)
+            asked = self._asked(scope, headers, receive, trace)
+            if isinstance(asked, Query):
+                reply = await self._engine.infer(asked, self._codec, trace)
+            else:
+                reply = asked
         except ServingError as error:
             trace.code = error.code
             reply = refusal(error, trace, headers)
@@ -122,12 +115,19 @@ class ScoreEndpoint:
             trace.code = ServingError.code
             bug = ServingError("an error of the server; its log has it")
             reply = refusal(bug, trace, headers)
-        await _send(reply, ids, trace, headers, send)
+        assert isinstance(reply.body, bytes)
+        given = [*reply.headers, *ids.headers(), (b"content-length", b"%d" % len(reply.body))]
+        if headers.get(b"x-server-timing") == b"1":
+            given.append((b"server-timing", _timing(trace)))
+        trace.status = reply.status
+        await send({"type": "http.response.start", "status": reply.status, "headers": given})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def _reply(
+    def _asked(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
-    ) -> Reply:
-        name, version = self._route(scope["path"], trace)
+    ) -> Query | Reply:
+        """What is to be inferred, or the answer to what needs no model."""
+        name, version, trace.route = _route(scope["path"])
         method = scope["method"]
         if method == "OPTIONS":
             return Reply(200, [(b"allow", _ALLOW.encode())], b"")
@@ -136,15 +136,13 @@ class ScoreEndpoint:
             return self._usage(name)
         if method != "POST":
             raise MethodNotAllowed(f"{method} is not taken here; use POST", allow=_ALLOW)
-        query = parse_qs(scope["query_string"].decode("latin-1")) if scope["query_string"] else {}
-        if name is None and "model_name" in query:
-            name = query["model_name"][0]
-        if version is None:
-            version = query.get("model_version", [None])[0]
-        deployment = headers.get(b"azureml-model-deployment")
-        if version is None and deployment is not None:
-            version = deployment.decode("latin-1")
-        asked = Query(
+        if scope["query_string"]:
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            name = name or query.get("model_name", [None])[0]
+            version = version or query.get("model_version", [None])[0]
+        if version is None and b"azureml-model-deployment" in headers:
+            version = headers[b"azureml-model-deployment"].decode("latin-1")
+        return Query(
             name=name,
             version=version,
             caller=caller,
@@ -152,21 +150,6 @@ class ScoreEndpoint:
             content_length=_whole_number(headers, b"content-length"),
             timeout_s=_timeout_s(headers),
         )
-        return await self._engine.infer(asked, self._codec, trace)
-
-    def _route(self, path: str, trace: Trace) -> tuple[str | None, str | None]:
-        """The model and version that the path names."""
-        match path.strip("/").split("/"):
-            case ["score"]:
-                trace.route = "/score"
-                return None, None
-            case ["score", name]:
-                trace.route = "/score/{model}"
-                return name, None
-            case ["score", name, "versions", version]:
-                trace.route = "/score/{model}/versions/{version}"
-                return name, version
-        raise NotFound("no such route; see /docs")
 
     def _usage(self, name: str | None) -> Reply:
         """What a GET is told: how to call, and what is served."""
@@ -216,21 +199,28 @@ def refusal(error: ServingError, trace: Trace, given: Mapping[bytes, bytes]) -> 
     return Reply(error.status, headers, orjson.dumps(told))
 
 
-async def _send(
-    reply: Reply, ids: RequestIds, trace: Trace, headers: Mapping[bytes, bytes], send: Send
-) -> None:
-    assert isinstance(reply.body, bytes)
-    given = [*reply.headers, *ids.headers(), (b"content-length", b"%d" % len(reply.body))]
-    if headers.get(b"x-server-timing") == b"1":
-        phases = ", ".join(f"{name};dur={s * 1e3:.3f}" for name, s in trace.phases.items())
-        given.append((b"server-timing", phases.encode()))
-    trace.status = reply.status
-    await send({"type": "http.response.start", "status": reply.status, "headers": given})
-    await send({"type": "http.response.body", "body": reply.body})
+@lru_cache(maxsize=256)
+def _route(path: str) -> tuple[str | None, str | None, str]:
+    """The model and version that the path names, and the template of such paths."""
+    match path.strip("/").split("/"):
+        case ["score"]:
+            return None, None, "/score"
+        case ["score", name]:
+            return name, None, "/score/{model}"
+        case ["score", name, "versions", version]:
+            return name, version, "/score/{model}/versions/{version}"
+    raise NotFound("no such route; see /docs")
+
+
+def _timing(trace: Trace) -> bytes:
+    phases = (f"{name};dur={seconds * 1e3:.3f}" for name, seconds in trace.phases.items())
+    return ", ".join(phases).encode()
 
 
 def _checked(receive: Receive, headers: Mapping[bytes, bytes]) -> Receive:
     """`receive`, where the content type and encoding are ones that are taken."""
+    if headers.get(b"content-type") == _JSON[1] and b"content-encoding" not in headers:
+        return receive
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b""):
         raise UnsupportedMediaType("send the body without Content-Encoding")
@@ -267,12 +257,3 @@ def _whole_number(headers: Mapping[bytes, bytes], name: bytes) -> int | None:
 def _timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
     ms = _whole_number(headers, b"x-request-timeout-ms")
     return None if ms is None else max(ms, 1) / 1e3
-
-
-def _refuse_json(error: orjson.JSONDecodeError) -> NoReturn:
-    token = error.doc[error.pos : error.pos + 9].lstrip("-")
-    if token.startswith(("NaN", "Infinity")):
-        raise BadRequest("NaN and Infinity are not JSON; send null") from None
-    raise BadRequest(
-        f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-    ) from None

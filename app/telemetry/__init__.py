@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
 from typing import Protocol
 
 from app.tensors import ModelRef
@@ -45,21 +45,19 @@ class Trace:
         self.phase = "admit"
         """What happens now; each moment until the end belongs to one phase."""
         self.phases: dict[str, float] = {}
-        self.started_at = self._since = time.perf_counter()
+        self.started_at = self._since = perf_counter()
         self.duration_s = 0.0
 
     def enter(self, phase: str, at: float | None = None) -> None:
         """The present phase ends, at `time.perf_counter()` seconds `at` or now; `phase` begins."""
-        now = time.perf_counter() if at is None else at
-        if self.phase:
-            spent = now - self._since
-            self.phases[self.phase] = self.phases.get(self.phase, 0.0) + spent
+        now = perf_counter() if at is None else at
+        ended, phases = self.phase, self.phases
+        if ended in phases:
+            phases[ended] += now - self._since
+        elif ended:
+            phases[ended] = now - self._since
         self.phase = phase
         self._since = now
-
-    def age_s(self) -> float:
-        """Since its first byte."""
-        return time.perf_counter() - self.started_at
 
     def end(self, status: int) -> None:
         """The answer has gone."""

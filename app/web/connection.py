@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from functools import lru_cache
@@ -59,7 +58,7 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if exc is None:
             self.transport.close()
-        self.parser = None
+        self.parser = None  # type: ignore[assignment]  # as the base class: it may hold a cycle
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -79,11 +78,14 @@ class Connection(HttpToolsProtocol):
         scope["http_version"] = http_version
         split = _split if len(self.url) <= _KEPT_URL_BYTES else _split.__wrapped__
         scope["path"], scope["raw_path"], scope["query_string"] = split(self.url)
-        before, self.cycle = self.cycle, Exchange(
-            self,
-            scope,
-            keep_alive=http_version != "1.0" and parser.should_keep_alive(),
-            expects_continue=self.expect_100_continue,
+        before, self.cycle = (
+            self.cycle,
+            Exchange(
+                self,
+                scope,
+                keep_alive=http_version != "1.0" and parser.should_keep_alive(),
+                expects_continue=self.expect_100_continue,
+            ),
         )
         if before is None or before.response_complete:
             self._start(self.cycle)
@@ -134,7 +136,7 @@ class Connection(HttpToolsProtocol):
                 self._count_head(len(data))
 
     def _start(self, exchange: Exchange) -> None:
-        app: Application = self.app  # type: ignore[assignment]
+        app: Application = self.app
         exchange.task = task = self.loop.create_task(exchange.run(app))
         self.tasks.add(task)
 
