@@ -77,7 +77,13 @@ class Engine:
         Raises:
             ServingError: any of it; `errors` lists them.
         """
-        with self._limits.admit(query.caller) as slot, self._deadline(query, trace) as deadline:
+        asked_s = query.timeout_s
+        timeout_s = self._timeout_s if asked_s is None else min(asked_s, self._timeout_s)
+        deadline = Deadline(timeout_s, trace)
+        return await deadline.bound(self._infer(query, codec, trace, deadline))
+
+    async def _infer(self, query: Query, codec: Codec, trace: Trace, deadline: Deadline) -> Reply:
+        with self._limits.admit(query.caller) as slot:
             body = await slot.read(query.receive, query.content_length)
             is_large = len(body) >= LARGE_BODY_BYTES
 
@@ -139,7 +145,3 @@ class Engine:
     async def _apart(self, work: Callable[..., Result], *given: Any) -> Result:
         """In a thread, so that others need not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *given)
-
-    def _deadline(self, query: Query, trace: Trace) -> Deadline:
-        asked = query.timeout_s
-        return Deadline(self._timeout_s if asked is None else min(asked, self._timeout_s), trace)

@@ -183,8 +183,8 @@ def deadline(timeout_s: float, phase: str = "decode") -> Deadline:
 async def test_a_deadline_says_what_was_waited_for(
     phase: str, error: type[ServingError], text: str, retry_after_s: float | None
 ) -> None:
-    with pytest.raises(error, match=text) as caught, deadline(0.001, phase):
-        await never()
+    with pytest.raises(error, match=text) as caught:
+        await deadline(0.001, phase).bound(never())
 
     assert caught.value.retry_after_s == retry_after_s
     task = asyncio.current_task()
@@ -196,33 +196,56 @@ async def test_a_deadline_says_what_was_waited_for(
 async def test_a_deadline_can_only_be_lowered(by: float | None, is_lower: bool) -> None:
     timeout_s = GIVE_UP_S if is_lower else 0.005
 
-    async def wait() -> None:
-        with deadline(timeout_s) as until:
-            until.lower(by)
-            await never()
+    async def wait(pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        until.lower(by)
+        await never()
 
-    with pytest.raises(DeadlineExceeded, match=r"0\.001" if is_lower else r"0\.005"):
-        await wait()
+    for pause_s in (0.0, 0.0001):  # before its timer is set, and after
+        until = deadline(timeout_s)
+        with pytest.raises(DeadlineExceeded, match=r"0\.001" if is_lower else r"0\.005"):
+            await until.bound(wait(pause_s))
 
 
 async def test_a_deadline_that_is_met_changes_nothing() -> None:
-    with deadline(0.002) as until:
-        until.lower(0.001)
-    with pytest.raises(ValueError, match="mine"), deadline(GIVE_UP_S):
-        raise ValueError("mine")
+    async def work(pause_s: float, error: Exception | None = None) -> str:
+        if pause_s:
+            await asyncio.sleep(pause_s)
+        if error is not None:
+            raise error
+        return "done"
+
+    for pause_s in (0.0, 0.0001):
+        assert await deadline(0.002).bound(work(pause_s)) == "done"
+        with pytest.raises(ValueError, match="mine"):
+            await deadline(0.002).bound(work(pause_s, ValueError("mine")))
 
     await asyncio.sleep(0.005)
+
+
+async def test_work_that_ends_as_its_deadline_passes_leaves_no_cancellation_behind() -> None:
+    async def work() -> str:
+        with suppress(asyncio.CancelledError):
+            await never()
+        return "done"
+
+    assert await deadline(0.001).bound(work()) == "done"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_who_cancels_a_task_is_obeyed_also_when_its_deadline_passes() -> None:
     inside = asyncio.Event()
 
     async def work() -> None:
-        with deadline(0.0):
-            inside.set()
-            await never()
+        inside.set()
+        await never()
 
-    task = asyncio.create_task(work())
+    async def bounded() -> None:
+        await deadline(0.0).bound(work())
+
+    task = asyncio.create_task(bounded())
     await inside.wait()
     asyncio.get_running_loop().call_soon(task.cancel)
     task.cancel()
@@ -233,8 +256,7 @@ async def test_who_cancels_a_task_is_obeyed_also_when_its_deadline_passes() -> N
 
 async def test_a_deadline_inside_a_timeout_leaves_the_timeout_its_own() -> None:
     async def wait() -> None:
-        with deadline(GIVE_UP_S):
-            await never()
+        await deadline(GIVE_UP_S).bound(never())
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(wait(), 0.001)

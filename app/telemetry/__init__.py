@@ -59,6 +59,10 @@ class Trace:
         self.phase = phase
         self._since = now
 
+    def age_s(self) -> float:
+        """Since its first byte."""
+        return perf_counter() - self.started_at
+
     def end(self, status: int) -> None:
         """The answer has gone."""
         self.enter("")
