@@ -83,6 +83,11 @@ class Constraints:
         self._records = compiled({**shared, "items": spanning}) if is_spanned else None
         self._inputs = {spec.name: spec for spec in signature.inputs}
 
+    @property
+    def are_none(self) -> bool:
+        """Types and sizes are all there is to look at."""
+        return not self._specs and self._records is None
+
     def faults(self, columns: Columns, bad: Rows, *, misfits: bool) -> list[Fault]:
         """20 at most: of all values but those of `bad` rows; of records only without `misfits`."""
         faults: list[Fault] = []

@@ -14,6 +14,8 @@ from app.schema.constraints import Constraints
 from app.schema.document import loads
 from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
+from app.schema.numbers import Numbers, Shape
+from app.schema.numerals import MIN_BYTES, Numerals
 from app.schema.results import check_outputs
 from app.tensors import Array, Batch, Call, Signature, TensorSpec
 
@@ -28,6 +30,9 @@ class Schema:
         self._inputs = tuple(Column(s, self._layout.depths[s.name]) for s in signature.inputs)
         self._wide = frozenset(s.name for s in signature.inputs if self._is_wide(s))
         self._result = signature.canonical((signature.result,)) if signature.result else ()
+        shape = Shape.of(signature, self._layout) if self._constraints.are_none else None
+        self._numbers = None if shape is None else Numbers(shape)
+        self._numerals = None if shape is None else Numerals(shape)
         for column in self._inputs:
             self._check_default(column.spec, column.depth)
 
@@ -64,7 +69,12 @@ class Schema:
             BadRequest: it is no JSON, or no request.
             SchemaMismatch: it does not fit the model.
         """
-        return self.call(loads(body))
+        document = None
+        if self._numerals is not None and len(body) >= MIN_BYTES:
+            document = self._numerals.loads(body)
+        if document is None:
+            document = loads(body)
+        return self._call(document, self._numbers)
 
     def call(self, document: Any) -> Call:
         """The request `{"data": ..., "outputs": [...]}`, or `input_data` for `data`.
@@ -73,6 +83,10 @@ class Schema:
             BadRequest: not such an object.
             SchemaMismatch: it does not fit the model.
         """
+        return self._call(document, None)
+
+    def _call(self, document: Any, numbers: Numbers | None) -> Call:
+        """`numbers`: reads those of a document that has nothing but what JSON has."""
         if not isinstance(document, dict):
             raise BadRequest(f"the body must be an object with data, got {forms.kind(document)}")
         bare = "input_data" in document
@@ -81,8 +95,13 @@ class Schema:
             raise BadRequest(f'the body has {problem}; send {{"data": ...}}')
         if document.get("params"):
             raise SchemaMismatch("this model takes no params")
-        outputs = check_outputs(document.get("outputs"), self.signature)
-        batch, single = self.decode(document["input_data" if bare else "data"])
+        asked = document.get("outputs")
+        outputs = None if asked is None else check_outputs(asked, self.signature)
+        data = document["input_data" if bare else "data"]
+        if numbers is not None and (found := numbers.read(data)) is not None:
+            array, single = found
+            return Call(Batch({numbers.name: array}, len(array)), single, outputs, bare)
+        batch, single = self.decode(data)
         return Call(batch, single, outputs, bare)
 
     def wanted(self, call: Call) -> tuple[str, ...]:
