@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
+import numpy as np
+
 from app.batching import Predicted
 from app.catalog import Catalog
 from app.errors import ModelFailed, ModelNotNamed
@@ -15,10 +17,12 @@ from app.limits import Deadline, Limits, Receive
 from app.pool import Loaded
 from app.schema import Schema
 from app.telemetry import Trace
-from app.tensors import Call, Reply
+from app.tensors import Call, Prediction, Reply
 
 LARGE_BODY_BYTES: Final = 128 * 1024
-"""Requests with bodies from here on are decoded and encoded in a thread."""
+"""Bodies from here on are decoded in a thread, and their rows are not predicted on the loop."""
+_LARGE_OUTPUT_BYTES: Final = 64 * 1024
+"""Outputs of so many bytes are encoded in a thread: that takes a third of a millisecond."""
 _NAMES_TOLD: Final = 20
 
 Result = TypeVar("Result")
@@ -102,7 +106,7 @@ class Engine:
 
             predicted = await self._predict(call, loaded, trace, is_large=is_large)
             trace.enter("encode")
-            if is_large:
+            if predicted is not None and _is_much(predicted.prediction):
                 return await self._apart(codec.encode, call, predicted, loaded)
             return codec.encode(call, predicted, loaded)
 
@@ -145,3 +149,11 @@ class Engine:
     async def _apart(self, work: Callable[..., Result], *given: Any) -> Result:
         """In a thread, so that others need not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *given)
+
+
+def _is_much(prediction: Prediction) -> bool:
+    """Also what is no array, of which nobody knows how much it is."""
+    for output in prediction.values():
+        if not isinstance(output, np.ndarray) or output.nbytes >= _LARGE_OUTPUT_BYTES:
+            return True
+    return False

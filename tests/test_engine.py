@@ -391,6 +391,19 @@ async def test_probes_need_no_thread_while_every_one_is_inside_a_model(parts: Se
     assert took_s < 0.05
 
 
+async def test_where_an_answer_is_encoded_depends_on_its_own_size(
+    parts: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = await ready(parts)
+    codec = ThreadsSeen()
+    large = b" " * LARGE_BODY_BYTES + orjson.dumps(ONE)
+    await engine.infer(query(large), codec, Trace("POST"))
+    monkeypatch.setattr("app.engine._LARGE_OUTPUT_BYTES", 4)
+    await engine.infer(query(ONE), codec, Trace("POST"))
+
+    assert codec.seen == [("decode", False), ("encode", True), ("decode", True), ("encode", False)]
+
+
 async def test_a_call_of_many_bytes_never_runs_on_the_loop(
     parts: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
