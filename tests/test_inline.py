@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,30 @@ async def test_a_call_that_raises_on_the_loop_fails_alone() -> None:
         await ask(to, 13.0)
 
     assert (await ask(to, 1.0)).batch_rows == 1
+
+
+class Slow(Threads):
+    """Takes `pause_s`."""
+
+    pause_s = 0.0
+
+    def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
+        time.sleep(self.pause_s)
+        return super().predict(batch, outputs)
+
+
+async def test_a_model_that_was_held_up_for_a_while_is_soon_called_on_the_loop_again() -> None:
+    model, workers = Slow(), Workers(1)
+    to = batcher(model, workers, expected_s=1e-6)
+    threads = []
+    for pause_s in [INLINE_S * 3] * 10 + [0.0] * 5:
+        model.pause_s = pause_s
+        await ask(to, 1.0)
+        await asyncio.sleep(0)
+        threads.append(model.names[-1])
+
+    assert threads[8:10] == ["predict-1"] * 2
+    assert threads[-1] == threading.main_thread().name
 
 
 def shifted(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> object:

@@ -144,10 +144,10 @@ class Batcher:
                 future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
 
     def _learn(self, outcome: Predicted | Failed, spent_s: float) -> None:
-        """What a call with one row has taken of late; one that was held up counts for little."""
+        """What a call with one row takes when nothing holds it up: short ones count for more."""
         if outcome.batch_rows <= _INLINE_ROWS and self._expected_s != math.inf:
-            spent_s = min(spent_s, 2 * INLINE_S)
-            self._expected_s += (spent_s - self._expected_s) / 8
+            change_s = min(spent_s, 2 * INLINE_S) - self._expected_s
+            self._expected_s += change_s / (2 if change_s < 0 else 8)
 
     def _joins(self, first: Waiting, other: Waiting, rows: int) -> bool:
         return (
