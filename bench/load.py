@@ -48,8 +48,14 @@ def version() -> str:
 
 
 def run(port: int, request: Request, scratch: Path, *, connections: int, seconds: float) -> Load:
-    """Ask a server the same over and over on so many connections. Blocking."""
+    """Ask a server the same over and over on so many connections. Blocking.
+
+    Raises:
+        NoLoad: wrk failed, or not one answer came.
+    """
     seen = wrk(SCRIPT, port, request, scratch, connections=connections, seconds=seconds)
+    if not seen["requests"]:
+        raise NoLoad(f"no answer on {connections} connections within {math.ceil(seconds)} s")
     duration_s = seen["duration_us"] / 1e6
     return Load(
         requests_per_s=seen["requests"] / duration_s,

@@ -33,14 +33,21 @@ function request()
   return wrk.format()
 end
 
+local function header(headers, name)
+  if headers[name] then return headers[name] end
+  for stated, value in pairs(headers) do
+    if stated:lower() == name then return value end
+  end
+end
+
 function response(status, headers, body)
   local key = tostring(status)
   statuses[key] = (statuses[key] or 0) + 1
   if status == 200 then
-    local us = microseconds() - tonumber(headers["x-request-id"])
+    local us = microseconds() - tonumber(header(headers, "x-request-id"))
     local bucket = tostring(math.floor(math.log(math.max(us, 1)) / STEP))
     buckets[bucket] = (buckets[bucket] or 0) + 1
-  elseif status == 503 and not headers["retry-after"] then
+  elseif status == 503 and not header(headers, "retry-after") then
     without_retry_after = without_retry_after + 1
   end
 end

@@ -36,6 +36,8 @@ class Overload:
         """What an overloaded server must not do, and this one did."""
         found = [f"{n} x {s}" for s, n in self.statuses.items() if s not in ("200", "503")]
         found += [f"{count} x {what}" for what, count in self.broken.items() if count]
+        if not self.statuses.get("200"):
+            found.append("no 200")
         if self.without_retry_after:
             found.append(f"{self.without_retry_after} x 503 without Retry-After")
         return found

@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bench import overload, workloads
 from bench.peers import FLOOR, SUBJECT, TABLE
+
+CONNECTIONS: Final = "1,16,64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,17 @@ def planned(words: Sequence[str]) -> Plan:
     """The plan that the words ask for; ends the process when they are wrong."""
     parser = _parser()
     given = parser.parse_args(words)
-    named = _known(parser, given.peers, TABLE)
+    named = _known(parser, f"{SUBJECT},{FLOOR},{given.peers}", TABLE)
     loads = _known(parser, given.workloads, workloads.TITLES)
+    connections = _counts(parser, given.concurrency)
     overloads = given.overload or ("yes" if overload.WORKLOAD in loads else "no")
-    is_whole = len(named) == len(TABLE) and len(loads) == len(workloads.TITLES)
-    folder = "results" if is_whole and overloads == "yes" else ".data/results"
+    asked = (named, loads, connections, overloads)
+    whole = (tuple(TABLE), tuple(workloads.TITLES), _counts(parser, CONNECTIONS), "yes")
+    folder = "results" if asked == whole else ".data/results"
     return Plan(
-        peers=tuple(name for name in TABLE if name in (*named, SUBJECT, FLOOR)),
-        workloads=() if overloads == "only" else tuple(w for w in workloads.TITLES if w in loads),
-        connections=tuple(int(count) for count in given.concurrency.split(",")),
+        peers=named,
+        workloads=() if overloads == "only" else loads,
+        connections=connections,
         seconds=given.seconds,
         warm_up_s=given.warm_up,
         rounds=given.rounds,
@@ -54,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--peers", default=every, help="aml-serve and floor always are")
     parser.add_argument("--workloads", default=loads, help="by name")
-    parser.add_argument("--concurrency", default="1,16,64", help="connections of the loads")
+    parser.add_argument("--concurrency", default=CONNECTIONS, help="connections of the loads")
     parser.add_argument("--seconds", type=int, default=5, help="of each load")
     parser.add_argument("--warm-up", type=int, default=2, help="seconds before the loads")
     parser.add_argument("--rounds", type=int, default=3, help="whose medians are told")
@@ -75,3 +80,11 @@ def _known(
         if name not in known:
             parser.error(f"{name} is none of {', '.join(known)}")
     return tuple(name for name in known if name in named)
+
+
+def _counts(parser: argparse.ArgumentParser, given: str) -> tuple[int, ...]:
+    """Numbers of connections, in the order given, each once."""
+    words = dict.fromkeys(given.split(","))
+    if not all(word.isascii() and word.isdecimal() and int(word) for word in words):
+        parser.error(f"{given} are no numbers of connections")
+    return tuple(map(int, words))

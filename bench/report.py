@@ -13,8 +13,10 @@ from typing import Any, Final
 from bench import environments, peers, results
 from bench.peers import SUBJECT
 from bench.results import Line, Results
+from bench.targets import targets
 from bench.workloads import TITLES
 
+_LIBRARIES: Final = (*environments.MODEL_LIBRARIES, "uvicorn")
 _PER_LOAD: Final = ("requests/s", "p50, ms", "p99, ms")
 _PER_SERVER: Final = ("memory, MB", "first answer, s (CPU s)", "not 200", "aml-serve to it")
 
@@ -31,9 +33,10 @@ def write(found: Results, folder: Path) -> list[Path]:
 
 
 def tables(found: Results) -> str:
-    """A table for each workload and one for the overload, in Markdown."""
+    """The targets, a table for each workload and one for the overload, in Markdown."""
     sections = [_section(found, workload) for workload in _workloads(found)]
-    return "\n\n".join([*sections, *([_overloads(found)] if found.overloads else [])])
+    every = [_targets(found), *sections, _overloads(found)]
+    return "\n\n".join(section for section in every if section)
 
 
 def _document(found: Results) -> dict[str, Any]:
@@ -44,6 +47,7 @@ def _document(found: Results) -> dict[str, Any]:
         "ratios": {w: results.ratios(of) for w, of in medians.items()},
         "share_of_floor_and_bare_call": {w: results.share_of_possible(found, w) for w in medians},
         "bare_calls_per_s": found.bare,
+        "targets": [dataclasses.asdict(target) for target in targets(found)],
         "failures": [dataclasses.asdict(failure) for failure in found.failures],
         "overload": [{**dataclasses.asdict(run), "faults": run.faults} for run in found.overloads],
         "rounds": [dataclasses.asdict(visit) for visit in found.visits],
@@ -75,8 +79,14 @@ def _shown(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("aml-serve", facts["subject"]),
         *facts["machine"].items(),
+        *((name, facts["versions"][SUBJECT][name]) for name in _LIBRARIES),
         *((key, facts[key]) for key in ("rounds_made", "seconds")),
     ]
+
+
+def _targets(found: Results) -> str:
+    rows = [[t.workload, t.asked, t.measured, t.verdict] for t in targets(found)]
+    return f"## Targets\n\n{_table(['workload', 'asked', 'measured', ''], rows)}" if rows else ""
 
 
 def _section(found: Results, workload: str) -> str:
@@ -113,6 +123,8 @@ def _told(value: float) -> str:
 
 
 def _overloads(found: Results) -> str:
+    if not found.overloads:
+        return ""
     heads = ["connections", "200/s", "p50 of 200, ms", "p99 of 200, ms", "answers", "faults"]
     rows = [
         [
@@ -161,5 +173,7 @@ def _plots(data: Path) -> list[Path]:
     except environments.NotInstalled as error:
         print(f"no plots: {error}")
         return []
-    subprocess.run([python, environments.PLOTS / "draw.py", data], check=True)
+    drawn = subprocess.run([python, environments.PLOTS / "draw.py", data])
+    if drawn.returncode:
+        print(f"no plots: exit code {drawn.returncode}")
     return sorted(data.parent.glob("*.png"))

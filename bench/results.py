@@ -22,6 +22,8 @@ class Visit:
 
     peer: str
     workload: str
+    answers_compared: int
+    """With those of the model, before the loads."""
     first_answer_s: float
     first_answer_processor_s: float
     memory_mb: float

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from bench import environments, peers, processes
 from bench.peers import HOST, ROOT, Job, Peer, Request
@@ -59,6 +60,8 @@ class Server:
     first_answer_s: float
     """Seconds from exec to its first right answer."""
     first_answer_processor_s: float
+    compared: int
+    """Answers that were those of the model."""
 
     def memory_mb(self) -> float:
         """Resident megabytes now."""
@@ -113,7 +116,8 @@ def serving(name: str, workload: Workload) -> Iterator[Server]:
             used_s = processes.processor_s(process.pid)
             for check in workload.checks:
                 _check(peer, job.port, workload.name, check.rows, check.expected)
-            yield Server(process, job.port, scratch, log, request, first_s, used_s)
+            compared = len(workload.checks)
+            yield Server(process, job.port, scratch, log, request, first_s, used_s, compared)
         finally:
             processes.stop(process)
 
@@ -191,12 +195,16 @@ def _check(peer: Peer, port: int, workload: str, rows: Any, expected: Any) -> No
         told = answer.body[:200].decode(errors="replace")
         raise Unfit(f"answers in another form: {told}") from error
     known = np.asarray(expected).ravel()
-    is_text = known.dtype.kind == "U"
     if found.shape != known.shape:
         raise Unfit(f"answers {found.size} values where the model gives {known.size}")
-    same = (found == known).all() if is_text else np.allclose(found, known, TOLERANCE, 1e-7)
-    if not same:
+    if not _is_same(found, known):
         raise Unfit(f"answers {found[:4].tolist()} where the model gives {known[:4].tolist()}")
+
+
+def _is_same(found: npt.NDArray[Any], known: npt.NDArray[Any]) -> bool:
+    if known.dtype.kind == "U":
+        return bool((found == known).all())
+    return found.dtype.kind in "iuf" and np.allclose(found, known, TOLERANCE, 1e-7)
 
 
 def _last_line(log: Path) -> str:

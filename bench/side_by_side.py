@@ -61,7 +61,7 @@ def _measured(plan: Plan, words: Sequence[str]) -> Results:
         _say("overload")
         try:
             found.overloads = overload.measure(plan.seconds)
-        except Unfit as error:
+        except (Unfit, NoLoad) as error:
             found.failures.append(Failure.of(peers.SUBJECT, "overload", error))
     return found
 
@@ -119,6 +119,7 @@ def _visit(plan: Plan, workload: Workload, name: str) -> Visit:
         return Visit(
             peer=name,
             workload=workload.name,
+            answers_compared=server.compared,
             first_answer_s=server.first_answer_s,
             first_answer_processor_s=server.first_answer_processor_s,
             memory_mb=server.memory_mb(),
