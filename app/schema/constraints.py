@@ -88,6 +88,11 @@ class Constraints:
         """Types and sizes are all there is to look at."""
         return not self._specs and self._records is None
 
+    @property
+    def span_columns(self) -> bool:
+        """A rule looks at several columns at once."""
+        return self._records is not None
+
     def faults(self, columns: Columns, bad: Rows, *, misfits: bool) -> list[Fault]:
         """20 at most: of all values but those of `bad` rows; of records only without `misfits`."""
         faults: list[Fault] = []

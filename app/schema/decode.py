@@ -16,6 +16,7 @@ from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
 from app.schema.numbers import Numbers, Shape
 from app.schema.numerals import MIN_BYTES, Numerals
+from app.schema.records import MAX_BYTES, Records
 from app.schema.results import check_outputs
 from app.tensors import Array, Batch, Call, Signature, TensorSpec
 
@@ -33,6 +34,8 @@ class Schema:
         shape = Shape.of(signature, self._layout) if self._constraints.are_none else None
         self._numbers = None if shape is None else Numbers(shape)
         self._numerals = None if shape is None else Numerals(shape)
+        spans = self._constraints.span_columns
+        self._records = None if spans else Records.of(signature, self._layout)
         for column in self._inputs:
             self._check_default(column.spec, column.depth)
 
@@ -69,6 +72,10 @@ class Schema:
             BadRequest: it is no JSON, or no request.
             SchemaMismatch: it does not fit the model.
         """
+        if self._records is not None and len(body) <= MAX_BYTES:
+            call = self._records.read(body)
+            if call is not None:
+                return call
         document = None
         if self._numerals is not None and len(body) >= MIN_BYTES:
             document = self._numerals.loads(body)

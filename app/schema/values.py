@@ -49,6 +49,16 @@ def objects_of(values: Sequence[Any]) -> Array:
     return array
 
 
+def moments_of(values: Sequence[Any], spec: TensorSpec) -> Array:
+    """The times that texts tell, in UTC; null for None.
+
+    Raises:
+        Misfit: one is no date-time.
+    """
+    read = [None if value is None else _to_datetime(value, spec) for value in values]
+    return np.array(read, storage(spec.dtype))
+
+
 def one_by_one(
     values: Sequence[Any], spec: TensorSpec, depth: int, column: str | None, *, single: bool
 ) -> tuple[Array | None, list[Fault]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import ServingError
 from app.schema import Schema, decode, numerals
-from app.schema.document import loads
-from app.tensors import Call, Signature, TensorSpec
+from app.tensors import Signature, TensorSpec
+from tests.bodies import SPACE, agree, bodies
 
 OUT = (TensorSpec("label", "int64", (None,)), TensorSpec("scores", "float32", (None, 2)))
 
@@ -26,31 +25,6 @@ def of(*inputs: TensorSpec) -> Schema:
 
 def tensor(dtype: str, *sizes: int, nullable: bool = False) -> Schema:
     return of(TensorSpec("x", dtype, (None, *sizes), nullable=nullable))
-
-
-def told(work: Callable[[], Call]) -> Any:
-    """All that there is to know of a call, or of an error."""
-    try:
-        call = work()
-    except ServingError as error:
-        return type(error), error.message, getattr(error, "faults", ())
-    arrays = {n: (a.dtype, a.shape, _content(a)) for n, a in call.batch.arrays.items()}
-    flags = {a.flags.writeable for a in call.batch.arrays.values()}
-    batch = call.batch
-    return arrays, flags, batch.rows, batch.extra_columns, call.single, call.outputs, call.bare
-
-
-def _content(array: Any) -> Any:
-    """Every bit of numbers, the types of objects; what NaN it is does not matter."""
-    if array.dtype.kind == "O":
-        return [(type(value), value) for value in array.ravel().tolist()]
-    if array.dtype.kind == "f":
-        array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
-    return array.tobytes()
-
-
-def agree(schema: Schema, body: bytes) -> None:
-    assert told(lambda: schema.read(body)) == told(lambda: schema.call(loads(body)))
 
 
 @pytest.fixture(params=["as they are", "all large", "all large, in pieces"])
@@ -76,7 +50,6 @@ ODD = st.sampled_from(
     ["true", "null", '"1"', "01", "1.", "NaN", "-Infinity", "[1]", "[]", "{}", "", "1 2", "-"]
 )
 SMALL = st.integers(0, 100).map(str)
-SPACE = st.sampled_from(["", "", "", " ", "\n", "\t ", "\r\n"])
 
 
 @st.composite
@@ -87,32 +60,6 @@ def arrays(draw: st.DrawFn, sizes: tuple[int, ...], leaf: st.SearchStrategy[str]
     size = sizes[0] + (draw(st.sampled_from([-1, 1])) if draw(st.integers(0, 80)) == 79 else 0)
     inner = ",".join(draw(arrays(sizes[1:], leaf)) for _ in range(size))
     return f"{draw(SPACE)}[{inner}]{draw(SPACE)}"
-
-
-FIRST = st.sampled_from(["", "", "", '"model_name": "a", ', '"outputs": null,', '"data": 1, '])
-LAST = st.sampled_from(
-    ["", "", "", "", ', "outputs": ["label"]', ', "params": {}', ', "outputs": ["labl"]']
-) | st.sampled_from(
-    [
-        *(', "params": [0]', ', "x": "data\\""', ', "data": [[1]]', ', "input_data": 5', "]", ","),
-        *(', "x": {"data": null}', ', "d\\u0061ta": null', ', "y": "' + "\xff" + '"', "}", '"'),
-    ]
-)
-
-
-@st.composite
-def bodies(draw: st.DrawFn, data: st.SearchStrategy[str]) -> bytes:
-    """Requests, many of them with something wrong."""
-    key = draw(st.sampled_from(["data", "data", "data", "input_data", "x"]))
-    text = f'{draw(SPACE)}{{{draw(FIRST)}"{key}"{draw(SPACE)}:{draw(data)}{draw(LAST)}}}'
-    body = bytearray(text.encode("latin-1"))
-    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 2]))):
-        at = draw(st.integers(0, len(body) - 1))
-        body[at : at + draw(st.integers(0, 2))] = draw(
-            st.sampled_from(b'[]{},:"0e-. \\\0\xff')
-        ).to_bytes()
-    cut = draw(st.integers(0, len(body))) if draw(st.integers(0, 20)) == 20 else len(body)
-    return draw(st.sampled_from([b""] * 9 + [b"\xef\xbb\xbf"])) + bytes(body[:cut])
 
 
 @pytest.mark.usefixtures("sizes")
@@ -131,18 +78,6 @@ def test_numbers_of_a_tensor_are_the_same_from_their_text(
     rows, leaf = data.draw(st.integers(0, 6)), data.draw(st.sampled_from([GOOD, SMALL]))
     text = arrays(sizes_, leaf) | arrays((rows, *sizes_), leaf)
     agree(schema, data.draw(bodies(text)))
-
-
-class Slow(Exception):
-    """The slow way was taken."""
-
-
-@pytest.fixture
-def no_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise Slow
-
-    monkeypatch.setattr(Schema, "decode", refuse)
 
 
 def text_of(data: Any, **more: Any) -> bytes:
@@ -175,7 +110,7 @@ def test_the_text_of_many_numbers_is_read_in_pieces(
             yield piece
 
     def refuse(_: object) -> None:
-        raise Slow
+        raise AssertionError
 
     monkeypatch.setattr(numerals, "_pieces", measured)
     monkeypatch.setattr(decode, "loads", refuse)
