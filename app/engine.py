@@ -12,15 +12,14 @@ import numpy as np
 
 from app.batching import Predicted
 from app.catalog import Catalog
+from app.deadline import Deadline
 from app.errors import ModelFailed, ModelNotNamed
-from app.limits import Deadline, Limits, Receive
+from app.limits import LARGE_BODY_BYTES, Limits, Receive
 from app.pool import Loaded
 from app.schema import Schema
 from app.telemetry import Trace
 from app.tensors import Call, Prediction, Reply
 
-LARGE_BODY_BYTES: Final = 128 * 1024
-"""Bodies from here on are decoded in a thread, and their rows are not predicted on the loop."""
 _LARGE_OUTPUT_BYTES: Final = 64 * 1024
 """Outputs of so many bytes are encoded in a thread: that takes a third of a millisecond."""
 _NAMES_TOLD: Final = 20
@@ -99,6 +98,7 @@ class Engine:
             trace.enter("decode")
             if is_large:
                 call = await self._apart(codec.decode, body, loaded.schema)
+                slot.end_turn()
             else:
                 call = codec.decode(body, loaded.schema)
             trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns

@@ -13,7 +13,7 @@ import pytest
 
 from app.batching import Batcher
 from app.catalog import Catalog, Wanted
-from app.engine import LARGE_BODY_BYTES, Engine
+from app.engine import Engine
 from app.errors import (
     BadRequest,
     BodyTooLarge,
@@ -28,6 +28,7 @@ from app.errors import (
     ServingError,
     TooManyRequests,
 )
+from app.limits import LARGE_BODY_BYTES
 from app.pool import Options
 from app.protocols.score import ScoreCodec
 from app.schema import Schema

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from app.errors import (
     BodyTooLarge,
     ClientLeft,
-    DeadlineExceeded,
-    ModelLoading,
     Overloaded,
     ServingError,
     TooManyRequests,
 )
-from app.limits import Deadline, Limits
-from app.telemetry import Trace
+from app.limits import LARGE_BODY_BYTES, Limits
+from app.turns import READING_S
 from tests.serving import GIVE_UP_S, limits_of, never, sending
 
 
@@ -105,6 +103,22 @@ async def test_bodies_that_together_are_too_large_are_refused_with_503(told: int
     assert await read(limits, b"12345678")
 
 
+async def test_large_bodies_are_read_in_turns_until_they_are_decoded() -> None:
+    limits = limits_of(max_body_bytes=10**9, body_memory_bytes=10**9)
+    large = 8 * 1024**2
+
+    with limits.admit(None) as first, limits.admit(None) as second, limits.admit(None) as third:
+        await first.read(sending(b"x"), large)
+        other = asyncio.create_task(second.read(sending(b"y"), LARGE_BODY_BYTES))
+        await asyncio.sleep(READING_S * 2)
+        assert (other.done(), limits.body_bytes) == (False, large)
+        assert await third.read(sending(b"small"), 5) == b"small"
+        first.end_turn()
+        assert await asyncio.wait_for(other, GIVE_UP_S) == b"y"
+    with limits.admit(None) as last:
+        assert await asyncio.wait_for(last.read(sending(b"z"), large), GIVE_UP_S) == b"z"
+
+
 async def test_a_client_that_leaves_in_mid_body_is_no_bad_request() -> None:
     limits = limits_of()
 
@@ -164,99 +178,3 @@ async def play(visits: list[Visit]) -> None:
 @given(visits=VISITS)
 def test_whoever_came_in_is_counted_out_however_it_ended(visits: list[Visit]) -> None:
     asyncio.run(play(visits))
-
-
-def deadline(timeout_s: float, phase: str = "decode") -> Deadline:
-    trace = Trace("POST")
-    trace.enter(phase)
-    return Deadline(timeout_s, trace)
-
-
-@pytest.mark.parametrize(
-    ("phase", "error", "text", "retry_after_s"),
-    [
-        ("admit", DeadlineExceeded, "the body did not arrive within 0.001 s", None),
-        ("model", ModelLoading, "the model was not loaded within 0.001 s", 5),
-        ("queue", DeadlineExceeded, "phase: queue", None),
-    ],
-)
-async def test_a_deadline_says_what_was_waited_for(
-    phase: str, error: type[ServingError], text: str, retry_after_s: float | None
-) -> None:
-    with pytest.raises(error, match=text) as caught:
-        await deadline(0.001, phase).bound(never())
-
-    assert caught.value.retry_after_s == retry_after_s
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
-
-
-@pytest.mark.parametrize(("by", "is_lower"), [(0.001, True), (None, False), (99.0, False)])
-async def test_a_deadline_can_only_be_lowered(by: float | None, is_lower: bool) -> None:
-    timeout_s = GIVE_UP_S if is_lower else 0.005
-
-    async def wait(pause_s: float) -> None:
-        await asyncio.sleep(pause_s)
-        until.lower(by)
-        await never()
-
-    for pause_s in (0.0, 0.0001):  # before its timer is set, and after
-        until = deadline(timeout_s)
-        with pytest.raises(DeadlineExceeded, match=r"0\.001" if is_lower else r"0\.005"):
-            await until.bound(wait(pause_s))
-
-
-async def test_a_deadline_that_is_met_changes_nothing() -> None:
-    async def work(pause_s: float, error: Exception | None = None) -> str:
-        if pause_s:
-            await asyncio.sleep(pause_s)
-        if error is not None:
-            raise error
-        return "done"
-
-    for pause_s in (0.0, 0.0001):
-        assert await deadline(0.002).bound(work(pause_s)) == "done"
-        with pytest.raises(ValueError, match="mine"):
-            await deadline(0.002).bound(work(pause_s, ValueError("mine")))
-
-    await asyncio.sleep(0.005)
-
-
-async def test_work_that_ends_as_its_deadline_passes_leaves_no_cancellation_behind() -> None:
-    async def work() -> str:
-        with suppress(asyncio.CancelledError):
-            await never()
-        return "done"
-
-    assert await deadline(0.001).bound(work()) == "done"
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
-
-
-async def test_who_cancels_a_task_is_obeyed_also_when_its_deadline_passes() -> None:
-    inside = asyncio.Event()
-
-    async def work() -> None:
-        inside.set()
-        await never()
-
-    async def bounded() -> None:
-        await deadline(0.0).bound(work())
-
-    task = asyncio.create_task(bounded())
-    await inside.wait()
-    asyncio.get_running_loop().call_soon(task.cancel)
-    task.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_a_deadline_inside_a_timeout_leaves_the_timeout_its_own() -> None:
-    async def wait() -> None:
-        await deadline(GIVE_UP_S).bound(never())
-
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(wait(), 0.001)

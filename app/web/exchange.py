@@ -99,7 +99,7 @@ class Exchange:
             await app(self._scope, self.receive, self.send)
             if not self.response_complete and not self.disconnected:
                 raise RuntimeError("the application returned without completing its answer")
-        except BaseException as error:  # noqa: BLE001  # as of any server: the next request may work
+        except BaseException as error:  # as of any server: the next request may work
             logger.error("the application raised", exc_info=error)
             await self._fail()
         finally:
