@@ -23,7 +23,7 @@ from app.schema.values import Misfit, holds_null, moments_of, objects_of
 from app.tensors import Array, Batch, Call, Signature, TensorSpec, storage
 
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of bodies read at once: for so long as that takes, 5 ms, no other thread runs."""
+"""Of bodies read at once: for so long as each step of that takes, 5 ms, no other thread runs."""
 _CODES: Final = {"f2": "e", "f4": "f", "f8": "d", "b1": "?"} | {
     "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
 }  # fmt: skip
@@ -39,12 +39,12 @@ class Records:
         self._signature = signature
         self._names = list(layout.names)
         specs = signature.inputs
-        order = sorted(range(len(specs)), key=lambda i: _alike(specs[i]))
+        order = sorted(range(len(specs)), key=lambda i: (_held(specs[i]), specs[i].nullable))
         self._regroup = itemgetter(*order)
         self._ungroup = itemgetter(*map(order.index, range(len(specs))))
         self._wide = [spec.name for spec in specs if len(spec.shape) > 1]
         self._groups: list[_Group] = []
-        for _, alike in groupby(order, key=lambda i: _alike(specs[i])):
+        for _, alike in groupby(order, key=lambda i: _held(specs[i])):
             self._groups.append(_Group([specs[i] for i in alike]))
         self._record = _record_type([(specs[i], kinds[i]) for i in order])
         self._decode = msgspec.json.Decoder(self._request_type(kinds)).decode
@@ -157,25 +157,24 @@ class Records:
 
 
 class _Group:
-    """Columns that are read alike, side by side."""
+    """Columns of one numpy type, side by side: those that take null are the last ones."""
 
     def __init__(self, specs: Sequence[TensorSpec]) -> None:
         self.size = len(specs)
         self._spec = specs[0]
-        self._dtype = storage(specs[0].dtype)
-        self._holds_objects = self._dtype.kind == "O" or holds_null(specs[0])
-        self._is_nullable = specs[0].nullable and self._dtype.kind == "f"
+        self._dtype = np.dtype(_held(specs[0]))
+        self._never_null = sum(not spec.nullable for spec in specs)
         self._code = _CODES.get(self._dtype.str[1:], "x")
         self._pack_row = struct.Struct(f"={self.size}{self._code}").pack_into
 
     def read(self, values: Sequence[Any], rows: int) -> Array:
         """`(columns, rows)`; the values come column by column. Raises: see `Records._arrays`."""
-        if self._holds_objects:
+        if self._dtype.kind == "O":
             return objects_of(values).reshape(self.size, rows)
         if self._dtype.kind == "M":
             return moments_of(values, self._spec).reshape(self.size, rows)
-        if self._is_nullable and None in values:
-            values = [math.nan if value is None else value for value in values]
+        if self._never_null < self.size:
+            values = _filled(values, self._never_null * rows)
         array: Any = np.empty((self.size, rows), self._dtype)
         if rows == 1:
             self._pack_row(array, 0, *values)
@@ -184,12 +183,18 @@ class _Group:
         return array  # type: ignore[no-any-return]  # numpy's stubs know it as a buffer from 3.12
 
 
-def _alike(spec: TensorSpec) -> tuple[str, bool]:
-    """Equal for columns that are read alike."""
+def _filled(values: Sequence[Any], start: int) -> Sequence[Any]:
+    """NaN for null, from `start` on."""
+    nullable = values[start:]
+    if None not in nullable:
+        return values
+    return [*values[:start], *(math.nan if value is None else value for value in nullable)]
+
+
+def _held(spec: TensorSpec) -> str:
+    """The numpy type of the column; equal for columns that are read alike."""
     dtype = storage(spec.dtype)
-    if dtype.kind == "O" or holds_null(spec):
-        return "O", True
-    return dtype.str, spec.nullable and dtype.kind == "f"
+    return "O" if dtype.kind == "O" or holds_null(spec) else dtype.str
 
 
 def _record_type(columns: Sequence[tuple[TensorSpec, Any]]) -> Any:

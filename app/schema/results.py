@@ -54,12 +54,12 @@ def plain(value: Any) -> Any:
         if value.dtype.kind == "f" and value.dtype.itemsize > 8:
             return value.astype(np.float64).tolist()
         return plain(value.tolist()) if value.dtype.kind in "OS" else value.tolist()
+    if isinstance(value, np.generic):
+        return value.item() if value.dtype.kind in "iub" else plain(np.asarray(value))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(np.asarray(value))
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -74,10 +74,13 @@ def _value(output: Any, call: Call) -> Any:
         return plain(output)
     if call.single and output.ndim and len(output) == call.batch.rows == 1:
         output = output[0]
-    if not isinstance(output, np.ndarray):
+        if not isinstance(output, np.ndarray):
+            return plain(output)
+    dtype = output.dtype
+    if dtype.kind not in "fiub" or not output.ndim:
         return plain(output)
-    if output.dtype.kind == "f" and output.dtype.itemsize > 8:
-        output = output.astype(np.float64)  # orjson knows no wider one
-    if output.dtype.kind in "fiub" and output.ndim:
-        return np.ascontiguousarray(output, dtype=output.dtype.newbyteorder("="))
-    return plain(output)
+    if dtype.isnative and output.flags.c_contiguous and dtype.itemsize <= 8:
+        return output
+    if dtype.itemsize > 8:
+        return np.ascontiguousarray(output, dtype=np.float64)  # orjson knows no wider one
+    return np.ascontiguousarray(output, dtype=dtype.newbyteorder("="))
