@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from app.errors import DeadlineExceeded, ModelLoading, ServingError
 from app.telemetry import Trace
@@ -43,10 +43,12 @@ class Deadline:
         Raises:
             ModelLoading, DeadlineExceeded: the time was up before.
         """
+        result: Result
         try:
             waited_for = work.send(None)
         except StopIteration as done:
-            return cast(Result, done.value)
+            result = done.value
+            return result
         self._set_timer()
         try:
             while True:  # what `yield from` does (PEP 380), but that begins at the beginning
@@ -58,7 +60,8 @@ class Deadline:
                     waited_for = work.send(given)
         except StopIteration as done:
             self._end()
-            return cast(Result, done.value)
+            result = done.value
+            return result
         except BaseException as error:
             if self._end() and isinstance(error, asyncio.CancelledError):
                 raise self._missed() from None

@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.web.exchange import Application, Exchange
+from app.web.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,10 @@ class Connection(HttpToolsProtocol):
 
     cycle: Exchange | None  # type: ignore[assignment]  # does all that the base class asks of one
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *given: Any, outbox: Outbox | None = None, **named: Any) -> None:
+        """`outbox`: shared by the connections of an event loop."""
         super().__init__(*given, **named)
+        self.outbox = Outbox() if outbox is None else outbox
         self.cycle = None
         self.queued: deque[Exchange] = deque()
         """Requests that came before the one ahead of them was answered."""
@@ -59,6 +62,21 @@ class Connection(HttpToolsProtocol):
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]  # as the base class: it may hold a cycle
+
+    def write(self, data: bytes) -> None:
+        """At once, after what waits in the outbox."""
+        self.outbox.flush()
+        self.transport.write(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """See the base class."""
+        self.outbox.flush()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Called by the server when it stops."""
+        self.outbox.flush()
+        super().shutdown()
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -175,7 +193,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += size_bytes
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._is_refused = True
-            self.transport.write(_TOO_LARGE)
+            self.write(_TOO_LARGE)
             self.transport.write_eof()
             # what the client still sends is read and dropped, or it would not see the answer
             self.loop.call_later(_LINGER_S, self.transport.close)

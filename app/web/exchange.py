@@ -111,7 +111,7 @@ class Exchange:
         """The body as far as it has come, some tens of KiB at least; then the client's leaving."""
         connection = self._connection
         if self._expects_continue and not connection.transport.is_closing():
-            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
         if not self._has_news():
             connection.flow.resume_reading()
@@ -189,6 +189,7 @@ class Exchange:
             lines += (b"transfer-encoding", b": ", b"chunked", b"\r\n")
 
     def _write(self, body: bytes, *, more: bool) -> None:
+        is_whole = self._head is not None and not more and self.keep_alive
         parts = [] if self._head is None else [self._head]
         self._head = None
         if self._scope["method"] == "HEAD":
@@ -201,14 +202,17 @@ class Exchange:
             if self._to_send < 0 or (self._to_send and not more):
                 raise RuntimeError("the answer has not as many bytes as its content-length says")
             parts.append(body)
-        transport = self._connection.transport
-        transport.write(b"".join(parts))
+        connection = self._connection
+        if is_whole and len(connection.tasks) > 1:  # others are at work: theirs leave with it
+            connection.outbox.put(connection.transport, b"".join(parts))
+        else:
+            connection.write(b"".join(parts))
         if not more:
             self.response_complete = True
             self._wake()
             if not self.keep_alive:
-                transport.close()
-            self._connection.on_response_complete()
+                connection.transport.close()
+            connection.on_response_complete()
 
     async def _fail(self) -> None:
         """A plain 500 if no byte of an answer has left yet; else the connection ends."""

@@ -9,6 +9,7 @@ import logging
 import math
 import socket
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -17,6 +18,7 @@ import uvicorn
 from app.web.connection import Connection
 from app.web.front import Front
 from app.web.health import Draining
+from app.web.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ def server(
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        http=Connection,
+        http=partial(Connection, outbox=Outbox()),  # type: ignore[arg-type]  # all it asks is to be called
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=math.ceil(timeout_s),
