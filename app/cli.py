@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,7 +19,10 @@ import typer
 
 from app.errors import ServingError
 from app.settings import Settings, SettingsError
+from app.supervisor import Seat, Supervisor, follow
 from app.telemetry import logs
+from app.telemetry.runs import run_folder
+from app.web.listeners import listen
 
 _THREAD_END_S: Final = 0.3
 
@@ -39,15 +43,24 @@ def serve() -> None:
         signal.signal(number, _stop)  # until the server takes them; process 1 has no default
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
-    _limit_threads()
-    from app.main import create_server  # after the limits, which numpy reads when it is imported
+    listeners = _listeners(settings)
+    if settings.workers == 1:
+        _serve(settings, listeners)
+    with run_folder(settings.cache_dir) as folder:
+        code = Supervisor(_worker_command, listeners, folder, settings.workers).run()
+    sys.exit(code)
 
-    try:
-        server = create_server(settings)
-    except ValueError as error:
-        _refuse(str(error))
-    server.run()
-    _leave(1 if server.force_exit or not server.started else 0)
+
+@main.command(hidden=True)
+def worker(seat: str) -> None:
+    """One of the processes that `serve` starts, given its seat as JSON."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    given = Seat(**orjson.loads(seat))
+    follow(given.supervisor)
+    settings = _settings()
+    logs.configure(settings.log_level, settings.log_format)
+    _serve(settings, [socket.socket(fileno=number) for number in given.listeners], given)
 
 
 @main.command()
@@ -95,7 +108,7 @@ async def _score(
     from app.protocols.score import score_once
     from app.schema.examples import records
 
-    parts = build(settings.model_copy(update={"on_demand": True}))
+    parts = build(settings.model_copy(update={"on_demand": True, "workers": 1}))
     try:
         if file is None:
             loaded = await parts.catalog.find(model, version)
@@ -116,6 +129,36 @@ def _request(file: Path) -> Any:
         raise ValueError(f"{file} is not JSON: {error}") from error
     is_request = isinstance(given, dict) and given.keys() & {"data", "input_data"}
     return given if is_request else {"data": given}
+
+
+def _serve(
+    settings: Settings, listeners: list[socket.socket], seat: Seat | None = None
+) -> NoReturn:
+    _limit_threads()
+    from app.main import create_server  # after the limits, which numpy reads when it is imported
+
+    try:
+        server = create_server(settings, listeners, seat)
+    except ValueError as error:
+        _refuse(str(error))
+    server.run()
+    _leave(1 if server.force_exit or not server.started else 0)
+
+
+def _worker_command(seat: Seat) -> list[str]:
+    """As this process was started, with other arguments."""
+    entry = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    return [sys.executable, *entry, "worker", orjson.dumps(seat).decode()]
+
+
+def _listeners(settings: Settings) -> list[socket.socket]:
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        _refuse(
+            f"SERVE_HOST and SERVE_PORT name an address that cannot be listened on "
+            f"({settings.host}:{settings.port}: {error.strerror}); allowed: a free one"
+        )
 
 
 def _settings() -> Settings:

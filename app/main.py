@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -30,13 +33,18 @@ from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
 from app.settings import ModelSettings, Settings, SettingsError
 from app.store import Store
+from app.supervisor import Seat
 from app.telemetry import Exporter, Trace
+from app.telemetry.gauges import Gauges, ModelGauges
 from app.telemetry.logs import AccessLog
-from app.telemetry.prometheus import Gauges, ModelGauges, Prometheus
+from app.telemetry.prometheus import Prometheus
+from app.telemetry.siblings import SHARE_S, Siblings
 from app.web import console, health
+from app.web.acceptor import Acceptor
 from app.web.front import Front
 from app.web.health import Draining
-from app.web.server import Server, listen, server
+from app.web.listeners import Shares
+from app.web.server import Server, server
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +84,7 @@ def build(settings: Settings) -> Parts:
     """
     body_bytes, model_bytes = _budgets(settings)
     store = _store(settings)
-    workers = Workers(settings.threads or quota.cpu_count())
+    workers = Workers(_of_pod(settings.threads or quota.cpu_count(), settings))
     loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
     decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
     pool = Pool(store, workers, loaders, budget_bytes=model_bytes)
@@ -90,9 +98,10 @@ def build(settings: Settings) -> Parts:
         on_demand=settings.on_demand,
         on_demand_match=settings.on_demand_match,
     )
+    of_client = settings.client_max_in_flight
     limits = Limits(
-        max_in_flight=settings.max_in_flight,
-        client_max_in_flight=settings.client_max_in_flight,
+        max_in_flight=_of_pod(settings.max_in_flight, settings),
+        client_max_in_flight=None if of_client is None else _of_pod(of_client, settings),
         body_memory_bytes=body_bytes,
         max_body_bytes=settings.max_body_bytes,
     )
@@ -106,28 +115,20 @@ def build(settings: Settings) -> Parts:
     return Parts(store, workers, loaders, decoders, limits, pool, catalog, engine)
 
 
-def create_app(settings: Settings, draining: Draining | None = None) -> Front:
-    """The ASGI application. Raises: as `build`."""
+def create_app(
+    settings: Settings, draining: Draining | None = None, siblings: Siblings | None = None
+) -> Front:
+    """The ASGI application; `siblings` are there when it is one of several. Raises: as `build`."""
     parts = build(settings)
     draining = draining or Draining()
     auth = Auth([key.get_secret_value() for key in settings.api_keys or ()], settings.api_keys_file)
     if auth.is_open:
         logger.warning("no API key is set: whoever reaches this server may score")
-    prometheus = Prometheus(lambda: _gauges(parts))
+    prometheus = Prometheus(lambda: _gauges(parts, parts.store.size_bytes()), siblings)
     access_log = AccessLog()
     exporters: list[Exporter] = [prometheus, access_log]
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        gc.collect()
-        gc.freeze()  # what is imported stays: no collection need look at it, which takes 50 ms
-        parts.catalog.start()
-        try:
-            yield
-        finally:
-            await parts.close()
-            access_log.flush()
-
+    lifespan = _lifespan(parts, prometheus, access_log, has_siblings=siblings is not None)
     ids = IdSource()
     rest = FastAPI(
         title="aml-serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
@@ -149,35 +150,66 @@ def create_app(settings: Settings, draining: Draining | None = None) -> Front:
     return Front(score, rest, exporters, draining)
 
 
-def create_server(settings: Settings) -> Server:
-    """What `aml-serve serve` runs; its address is taken already.
+def _lifespan(
+    parts: Parts, prometheus: Prometheus, access_log: AccessLog, *, has_siblings: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    async def share() -> None:
+        while True:
+            prometheus.share(_gauges(parts, store_bytes=0))
+            await asyncio.sleep(SHARE_S)
 
-    Raises:
-        SettingsError: as `build`, or the address cannot be taken. ValueError: as `build`.
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gc.collect()
+        gc.freeze()  # what is imported stays: no collection need look at it, which takes 50 ms
+        parts.catalog.start()
+        sharing = asyncio.create_task(share()) if has_siblings else None
+        try:
+            yield
+        finally:
+            if sharing is not None:
+                sharing.cancel()
+            await parts.close()
+            prometheus.share(_gauges(parts, store_bytes=0))
+            access_log.flush()
+
+    return lifespan
+
+
+def create_server(
+    settings: Settings, listeners: list[socket.socket], seat: Seat | None = None
+) -> Server:
+    """What `aml-serve serve` runs; with `seat` one of several workers.
+
+    Raises: as `build`.
     """
-    try:
-        listeners = listen(settings.host, settings.port)
-    except OSError as error:
-        raise SettingsError(
-            f"SERVE_HOST and SERVE_PORT name an address that cannot be listened on "
-            f"({settings.host}:{settings.port}: {error.strerror}); allowed: a free one"
-        ) from error
     draining = Draining()
+    siblings = acceptor = None
+    if seat is not None:
+        siblings = Siblings(Path(seat.folder), seat.worker)
+        acceptor = Acceptor(listeners, Shares(seat.shares), seat.worker)
     return server(
-        create_app(settings, draining),
+        create_app(settings, draining, siblings),
         draining,
         listeners,
         drain_s=settings.drain_s,
         timeout_s=settings.timeout_s,
+        acceptor=acceptor,
     )
 
 
+def _of_pod(amount: int, settings: Settings) -> int:
+    """The part of it that one worker has."""
+    return max(1, amount // settings.workers)
+
+
 def _budgets(settings: Settings) -> tuple[int, int]:
-    """Bytes for bodies, bytes for models."""
+    """Bytes for bodies, bytes for models; of this process."""
     limit = quota.memory_bytes()
     bodies = settings.body_memory_bytes or limit // 10
-    rest = max(0, limit - quota.resident_bytes() - bodies)
-    return bodies, settings.memory_bytes or int(0.8 * rest)
+    rest = max(0, limit - settings.workers * quota.resident_bytes() - bodies)
+    models = settings.memory_bytes or int(0.8 * rest)
+    return _of_pod(bodies, settings), _of_pod(models, settings)
 
 
 def _store(settings: Settings) -> Store:
@@ -225,7 +257,7 @@ def _wanted(model: ModelSettings) -> Wanted:
     )
 
 
-def _gauges(parts: Parts) -> Gauges:
+def _gauges(parts: Parts, store_bytes: int) -> Gauges:
     models = []
     for status in parts.catalog.status():
         told = ModelGauges(status.name, status.version, status.state is State.READY)
@@ -248,7 +280,7 @@ def _gauges(parts: Parts) -> Gauges:
         in_flight=parts.limits.in_flight,
         shed=parts.limits.shed,
         pool_bytes=parts.pool.size_bytes(),
-        store_bytes=parts.store.size_bytes(),
+        store_bytes=store_bytes,
         registry_errors=parts.catalog.registry_errors,
     )
 

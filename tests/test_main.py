@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from app.main import build
+from app.settings import Settings
 from tests import odd_models
 from tests.odd_models import WAITS, Gate, Odd, SlowToLoad
 from tests.server import CLAIM, CUSTOMERS, SAMPLES, Server, serving
@@ -240,3 +242,37 @@ def _wait_for_state(server: Server, name: str, state: str) -> dict[str, Any]:
         assert time.monotonic() < until, told
         time.sleep(0.02)
     return told
+
+
+@pytest.mark.parametrize(
+    ("workers", "given", "parts_of_it"),
+    [
+        ("1", "4", (4, 4, 4, 4)),
+        ("2", "9", (4, 4, 4, 4)),
+        ("3", "1", (1, 1, 1, 1)),
+    ],
+)
+async def test_what_is_told_per_pod_is_divided_among_its_workers(
+    tmp_path: Path, workers: str, given: str, parts_of_it: tuple[int, ...]
+) -> None:
+    names = ("THREADS", "MAX_IN_FLIGHT", "BODY_MEMORY_BYTES", "MEMORY_BYTES")
+    settings = {f"SERVE_{name}": given for name in names} | {"SERVE_WORKERS": workers}
+    paths = {"SERVE_REGISTRY": str(SAMPLES), "SERVE_CACHE_DIR": str(tmp_path)}
+    parts = build(Settings.load({**settings, **paths}))
+    await parts.close()
+
+    limits = parts.limits
+    of_process = (limits._max_in_flight, limits._body_memory_bytes, parts.pool._budget_bytes)
+    assert (parts.workers.threads, *of_process) == parts_of_it
+
+
+async def test_derived_memory_leaves_room_for_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.quota.memory_bytes", lambda: 1000)
+    monkeypatch.setattr("app.quota.resident_bytes", lambda: 200)
+    paths = {"SERVE_REGISTRY": str(SAMPLES), "SERVE_CACHE_DIR": str(tmp_path)}
+    parts = build(Settings.load({**paths, "SERVE_WORKERS": "2"}))
+    await parts.close()
+
+    assert parts.pool._budget_bytes == (1000 - 2 * 200 - 100) * 0.8 / 2

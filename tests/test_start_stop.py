@@ -37,18 +37,22 @@ def odd(tmp_path: Path, gate: Gate) -> dict[str, str]:
     return {"SERVE_REGISTRY": str(tmp_path / "registry"), "GATE": str(gate.folder)}
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     "command",
     [(sys.executable, "-m", "app", "serve"), (AML_SERVE, "serve")],
 )
-def test_either_command_serves_until_a_signal(command: tuple[str, ...], number: int) -> None:
-    with serving("/readyz", *command, SERVE_MODELS=CLAIM) as server:
+def test_either_command_serves_until_a_signal(
+    command: tuple[str, ...], number: int, workers: str
+) -> None:
+    with serving("/readyz", *command, SERVE_MODELS=CLAIM, SERVE_WORKERS=workers) as server:
         assert server.score(CLAIM, TEXT) == 0
         assert server.stop(number) == 0
         assert "Traceback" not in server.log()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -65,18 +69,19 @@ def test_either_command_serves_until_a_signal(command: tuple[str, ...], number: 
     ],
 )
 def test_what_cannot_be_served_with_is_refused_in_one_line(
-    tmp_path: Path, settings: dict[str, str], words: list[str]
+    tmp_path: Path, settings: dict[str, str], words: list[str], workers: str
 ) -> None:
-    done = run(tmp_path, "serve", settings=settings)
+    done = run(tmp_path, "serve", settings={**settings, "SERVE_WORKERS": workers})
     assert (done.returncode, done.stdout) == (2, b"")
     (line,) = done.stderr.decode().splitlines()
     assert all(word in line for word in words), line
 
 
-def test_a_port_in_use_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_is_told_before_anything_is_loaded(tmp_path: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = run(tmp_path, "serve", settings={"SERVE_PORT": port})
+        done = run(tmp_path, "serve", settings={"SERVE_PORT": port, "SERVE_WORKERS": workers})
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 2
     assert "SERVE_PORT" in line
@@ -84,11 +89,13 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(tmp_path: Path) -> None
     assert "in use" in line
 
 
-def test_localhost_is_listened_to_on_each_of_its_addresses() -> None:
-    with serving("/readyz", SERVE_HOST="localhost", SERVE_MODELS=CLAIM) as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_localhost_is_listened_to_on_each_of_its_addresses(workers: str) -> None:
+    settings = {"SERVE_HOST": "localhost", "SERVE_MODELS": CLAIM, "SERVE_WORKERS": workers}
+    with serving("/readyz", **settings) as server:
         addresses = {a[4][0] for a in socket.getaddrinfo("localhost", 80)}
         heard = server.log().count("listening on http://")
-        assert 1 <= heard <= len(addresses)
+        assert 1 <= heard <= int(workers) * len(addresses)
         assert requests.get(f"http://127.0.0.1:{server.port}/livez", timeout=30).ok
 
 
@@ -134,8 +141,9 @@ class Load:
                     self.outcomes[type(error).__name__] += 1
 
 
-def test_a_drained_server_fails_no_request_and_exits_cleanly() -> None:
-    with serving(SERVE_MODELS=CLAIM, SERVE_DRAIN_S="1") as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_drained_server_fails_no_request_and_exits_cleanly(workers: str) -> None:
+    with serving(SERVE_MODELS=CLAIM, SERVE_DRAIN_S="1", SERVE_WORKERS=workers) as server:
         load = Load(server, 4)
         server.wait_for("/metrics")
         server.send_signal(signal.SIGTERM)
@@ -151,10 +159,11 @@ def test_a_drained_server_fails_no_request_and_exits_cleanly() -> None:
     assert load.outcomes["200 close"] > 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_request_inside_is_answered_before_the_server_goes(
-    odd: dict[str, str], gate: Gate
+    odd: dict[str, str], gate: Gate, workers: str
 ) -> None:
-    with serving(**odd) as server:
+    with serving(**odd, SERVE_WORKERS=workers) as server:
         answers: list[requests.Response] = []
         client = threading.Thread(
             target=lambda: answers.append(server.post("/score", json={"data": WAITS}))
@@ -169,10 +178,13 @@ def test_a_request_inside_is_answered_before_the_server_goes(
     assert answers[0].json() == {"results": WAITS}
 
 
-def test_a_signal_while_a_model_is_loading_ends_the_server(tmp_path: Path, gate: Gate) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_while_a_model_is_loading_ends_the_server(
+    tmp_path: Path, gate: Gate, workers: str
+) -> None:
     odd_models.save(tmp_path / "registry", "slow", SlowToLoad())
     settings = {"SERVE_REGISTRY": str(tmp_path / "registry"), "GATE": str(gate.folder)}
-    with serving("/livez", **settings) as server:
+    with serving("/livez", **settings, SERVE_WORKERS=workers) as server:
         gate.wait("load", 1)
         assert server.stop() == 0
         assert "Traceback" not in server.log()
@@ -193,10 +205,14 @@ def test_a_signal_before_anything_is_served_ends_the_process(tmp_path: Path) -> 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_a_second_signal_does_not_wait_for_what_is_inside(odd: dict[str, str], gate: Gate) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_signal_does_not_wait_for_what_is_inside(
+    odd: dict[str, str], gate: Gate, workers: str
+) -> None:
     body = json.dumps({"data": WAITS}).encode()
     head = b"POST /score HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with serving(SERVE_DRAIN_S="100", **odd) as server, _connected(server) as connection:
+    settings = {"SERVE_DRAIN_S": "100", "SERVE_WORKERS": workers, **odd}
+    with serving(**settings) as server, _connected(server) as connection:
         connection.sendall(head + body)
         gate.wait("predict", 1)
         server.send_signal(signal.SIGTERM)
@@ -205,8 +221,9 @@ def test_a_second_signal_does_not_wait_for_what_is_inside(odd: dict[str, str], g
         assert server.process.wait(30) == 1
 
 
-def test_an_idle_connection_does_not_hold_the_server_back() -> None:
-    settings = {"SERVE_MODELS": CLAIM, "SERVE_TIMEOUT_S": "1000"}
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_idle_connection_does_not_hold_the_server_back(workers: str) -> None:
+    settings = {"SERVE_MODELS": CLAIM, "SERVE_TIMEOUT_S": "1000", "SERVE_WORKERS": workers}
     with serving(**settings) as server, _connected(server) as idle:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")

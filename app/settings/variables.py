@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     """Seconds after SIGTERM in which requests are still accepted."""
     model_failure_status: Status = 502
     """HTTP status when the model's own code raises."""
+    workers: Count = 1
+    """Processes that answer at the same address; what is told per pod is divided among them."""
     threads: Count | None = None
     """Threads that models run in, per pod; None is the CPU quota."""
     api_keys: ApiKeys | None = None

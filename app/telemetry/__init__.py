@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from app.tensors import ModelRef
+if TYPE_CHECKING:  # numpy comes with it, which who only writes logs need not have
+    from app.tensors import ModelRef
 
 
 class Trace:

@@ -6,7 +6,7 @@ Not here: their names and text for Prometheus (`prometheus`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,12 @@ DURATION_BUCKETS: Final = (
 PHASE_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, *DURATION_BUCKETS)
 ROW_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 PHASES: Final = ("queue", "decode", "predict", "encode")
+
+_BOUNDS: Final = {
+    **{"requests": DURATION_BUCKETS, "phases": PHASE_BUCKETS, "batch_rows": ROW_BUCKETS},
+}
+"""Of the histograms of `Counts`."""
+_TOTALS: Final = ("codes", "rows", "ignored")
 
 Model = tuple[str, str]
 """Name and version."""
@@ -40,12 +46,18 @@ class Histogram:
         """Count each of `values` in its bucket."""
         places = np.searchsorted(self.bounds, values)
         found = np.bincount(places, minlength=len(self.counts)).tolist()
-        self.counts = [before + more for before, more in zip(self.counts, found, strict=True)]
-        self.sum += sum(values)
+        self.join(found, sum(values))
+
+    def join(self, counts: Sequence[int], total: float) -> None:
+        """Add what another one of the same bounds has counted."""
+        self.counts = [mine + more for mine, more in zip(self.counts, counts, strict=True)]
+        self.sum += total
 
 
 class Counts:
     """All that was counted; it only grows."""
+
+    __slots__ = ("batch_rows", "codes", "ignored", "phases", "requests", "rows")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, int], Histogram] = {}
@@ -71,6 +83,23 @@ class Counts:
             _in(self.requests, request, DURATION_BUCKETS).add(seconds)
         for model, of_model in by_model.items():
             self._add_model(model, of_model)
+
+    def document(self) -> dict[str, Any]:
+        """For `join`; of what JSON has."""
+        histograms = {
+            name: [[key, each.counts, each.sum] for key, each in getattr(self, name).items()]
+            for name in _BOUNDS
+        }
+        return histograms | {name: list(getattr(self, name).items()) for name in _TOTALS}
+
+    def join(self, document: Mapping[str, Any]) -> None:
+        """Add what others have counted, by their `document`."""
+        for name, bounds in _BOUNDS.items():
+            for key, counts, total in document[name]:
+                _in(getattr(self, name), tuple(key), bounds).join(counts, total)
+        for name in _TOTALS:
+            for key, total in document[name]:
+                getattr(self, name)[tuple(key)] += total
 
     def _add_model(self, model: Model, traces: Sequence[Trace]) -> None:
         for code, count in Counter([trace.code for trace in traces]).items():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Final
 
@@ -19,47 +18,33 @@ from prometheus_client.registry import Collector
 
 from app.telemetry import Trace
 from app.telemetry.counts import Counts, Histogram
+from app.telemetry.gauges import NOTHING, Gauges, ModelGauges
+from app.telemetry.siblings import Siblings
 
 _MOST_KEPT: Final = 256
 """Requests counted at once, in a sixth of a millisecond: others wait for no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelGauges:
-    """What the catalog knows of one model version at the moment of a scrape."""
-
-    name: str
-    version: str
-    is_ready: bool
-    runtime: str = ""
-    digest: str = ""
-    fetch_s: float = 0.0
-    load_s: float = 0.0
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """What is read, not counted, at the moment of a scrape."""
-
-    models: Sequence[ModelGauges]
-    in_flight: int
-    shed: int
-    pool_bytes: int
-    store_bytes: int
-    registry_errors: int
-
-
 class Prometheus(Collector):
-    """Told of every request; counts many at once, and tells them at a scrape."""
+    """Told of every request; counts many at once, and tells them at a scrape.
 
-    def __init__(self, gauges: Callable[[], Gauges]) -> None:
+    With siblings: adds up what all workers have counted, also those that died.
+    """
+
+    def __init__(self, gauges: Callable[[], Gauges], siblings: Siblings | None = None) -> None:
         self._gauges = gauges
+        self._siblings = siblings
         self._counts = Counts()
+        self._before = NOTHING
+        """Gauges of those that had this worker's place: of which only what was counted counts."""
         self._traces: list[Trace] = []
         self._counting = Lock()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
+        before = siblings.before() if siblings is not None else None
+        if before is not None:
+            self._counts.join(before["counts"])
+            self._before = Gauges.of(before["gauges"]).counted()
 
     def record(self, trace: Trace) -> None:
         """See `Exporter`."""
@@ -74,15 +59,35 @@ class Prometheus(Collector):
             del self._traces[: len(traces)]
             self._counts.add(traces)
 
+    def share(self, gauges: Gauges) -> None:
+        """Tell the other workers, where there are any; blocking, for some tenths of a millisecond.
+
+        Also at each scrape, so that no later one, which another may answer, tells less.
+        """
+        if self._siblings is not None:
+            self.count()
+            told = {"counts": self._counts.document(), "gauges": gauges.joined(self._before)}
+            self._siblings.write(told)
+
     def text(self) -> bytes:
         """The answer to a scrape, in Prometheus' text format 0.0.4."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
+        gauges = self._gauges()
+        self.share(gauges)
         self.count()
-        yield from _counted(self._counts)
-        yield from _read(self._gauges())
+        counts, gauges = self._counts, gauges.joined(self._before)
+        if self._siblings is not None:
+            counts = Counts()
+            counts.join(self._counts.document())
+            for told, is_there in self._siblings.others():
+                counts.join(told["counts"])
+                other = Gauges.of(told["gauges"])
+                gauges = gauges.joined(other if is_there else other.counted())
+        yield from _counted(counts)
+        yield from _read(gauges)
 
 
 def _counted(counts: Counts) -> Iterator[Metric]:

@@ -4,25 +4,22 @@ those who send requests have heard of it."""
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
 import socket
-from collections.abc import Sequence
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any
 
 import uvicorn
 
+from app.web.acceptor import Acceptor
 from app.web.connection import Connection
 from app.web.front import Front
 from app.web.health import Draining
 from app.web.outbox import Outbox
 
 logger = logging.getLogger(__name__)
-
-_BACKLOG: Final = 2048
 
 
 class Server(uvicorn.Server):
@@ -38,8 +35,10 @@ class Server(uvicorn.Server):
         draining: Draining,
         drain_s: float,
         listeners: list[socket.socket],
+        acceptor: Acceptor | None,
     ) -> None:
         super().__init__(config)
+        self._acceptor = acceptor
         self._draining = draining
         self._drain_s = drain_s
         self._listeners = listeners
@@ -50,10 +49,24 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See `uvicorn.Server`."""
-        await super().startup(sockets)
+        await super().startup(sockets if self._acceptor is None else [])
+        if self._acceptor is not None:
+            self._acceptor.start(self._connected, self.server_state.connections)
         for listener in self._listeners:
             host, port = listener.getsockname()[:2]
             logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        if self._acceptor is not None:
+            await self._acceptor.stop()
+        await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """See `uvicorn.Server`; ten times a second."""
+        if self._acceptor is not None:
+            self._acceptor.tell()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal, between two bytecodes of the main thread."""
@@ -70,49 +83,10 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self.should_exit = True
 
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """A socket on each address of `host`; who connects now waits until the server runs.
-
-    Raises:
-        OSError: an address is in use or not ours, or the name is unknown.
-    """
-    sockets: list[socket.socket] = []
-    refused: OSError | None = None
-    flags = socket.AI_PASSIVE
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        taken = sockets[0].getsockname()[1] if sockets and port == 0 else port
-        try:
-            sockets.append(_bound(family, kind, protocol, (address[0], taken, *address[2:])))
-        except OSError as error:
-            # `localhost` may stand for ::1 where there is no IPv6
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                _close(sockets)
-                raise
-            refused = error
-    if refused is not None and not sockets:
-        raise refused
-    return sockets
-
-
-def _bound(family: int, kind: int, protocol: int, address: Sequence[object]) -> socket.socket:
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(tuple(address))
-        listener.listen(_BACKLOG)  # two that are bound may share an address, two listeners not
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _close(sockets: Sequence[socket.socket]) -> None:
-    for listener in sockets:
-        listener.close()
+    def _connected(self) -> Connection:
+        """The protocol of a new connection, as uvicorn makes it."""
+        state: Any = self.lifespan.state
+        return Connection(config=self.config, server_state=self.server_state, app_state=state)
 
 
 def server(
@@ -122,8 +96,12 @@ def server(
     *,
     drain_s: float,
     timeout_s: float,
+    acceptor: Acceptor | None = None,
 ) -> Server:
-    """A server of `app`; requests inside when it stops have `timeout_s` to end."""
+    """A server of `app`; requests inside when it stops have `timeout_s` to end.
+
+    `acceptor`: takes the connections of listeners that are not this process' alone.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -136,4 +114,4 @@ def server(
         lifespan="on",
         timeout_graceful_shutdown=math.ceil(timeout_s),
     )
-    return Server(config, draining, drain_s, listeners)
+    return Server(config, draining, drain_s, listeners, acceptor)

@@ -12,7 +12,8 @@ from prometheus_client.samples import Sample
 
 from app.telemetry import Trace
 from app.telemetry.counts import DURATION_BUCKETS
-from app.telemetry.prometheus import Gauges, ModelGauges, Prometheus
+from app.telemetry.gauges import Gauges, ModelGauges
+from app.telemetry.prometheus import Prometheus
 from app.tensors import ModelRef
 
 GAUGES = Gauges(
