@@ -16,7 +16,7 @@ from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
 from app.schema.numbers import Numbers, Shape
 from app.schema.numerals import MIN_BYTES, Numerals
-from app.schema.records import MAX_BYTES, Records
+from app.schema.records import Records
 from app.schema.results import check_outputs
 from app.tensors import Array, Batch, Call, Signature, TensorSpec
 
@@ -72,7 +72,7 @@ class Schema:
             BadRequest: it is no JSON, or no request.
             SchemaMismatch: it does not fit the model.
         """
-        if self._records is not None and len(body) <= MAX_BYTES:
+        if self._records is not None:
             call = self._records.read(body)
             if call is not None:
                 return call

@@ -7,6 +7,7 @@ which no probe is answered. A list of records is therefore cut between records, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -16,7 +17,9 @@ from app.errors import BadRequest
 PIECE_BYTES: Final = 256 * 1024
 """About 3 ms of reading."""
 _LARGE_BYTES: Final = 4 * PIECE_BYTES
-_HEAD: Final = re.compile(rb'\s*\{\s*"(data|input_data)"\s*:\s*\[\s*([\[{"\s]*)')
+_HEAD: Final = re.compile(
+    rb'[ \t\r\n]*\{[ \t\r\n]*"(data|input_data)"[ \t\r\n]*:[ \t\r\n]*\[([\[{" \t\r\n]*)'
+)
 _CLOSER: Final = {ord("["): rb"\]", ord("{"): rb"\}"}
 _MAX_MISSES: Final = 8
 _REST: Final = "\0rest"
@@ -31,7 +34,7 @@ def loads(body: bytes) -> Any:
     if not body:
         raise BadRequest('the body is empty; send {"data": ...}')
     try:
-        return orjson.loads(body) if len(body) <= _LARGE_BYTES else _in_pieces(body)
+        return orjson.loads(body) if len(body) <= _LARGE_BYTES else _whole(body)
     except orjson.JSONDecodeError as error:
         _refuse(error)
 
@@ -45,26 +48,38 @@ def _refuse(error: orjson.JSONDecodeError) -> NoReturn:
     ) from None
 
 
-def _in_pieces(body: bytes) -> Any:
-    """As `orjson.loads`, with which it shares its errors."""
+def in_pieces(body: bytes, read: Callable[[bytes], list[Any]]) -> tuple[str, list[Any], int] | None:
+    """The key of a list of records, what `read` makes of them but the last ones, where these begin.
+
+    None, where there is no such list, or where it cannot be cut.
+
+    Args:
+        read: of a list of whole records; a ValueError says that it is none.
+    """
     head = _HEAD.match(body)
     if head is None:
-        return orjson.loads(body)
+        return None
     end_of_record = _end_of_record(head[2])
-    read: list[Any] = []
+    found: list[Any] = []
     at, misses, look_at = head.start(2), 0, head.start(2) + PIECE_BYTES
     while len(body) - at > 2 * PIECE_BYTES:
         cut = end_of_record.search(body, look_at, look_at + 4 * PIECE_BYTES)
         if cut is None or misses > _MAX_MISSES:
-            return orjson.loads(body)
+            return None
         try:
             # When this is JSON, the cut lies between two records: nothing is open before it.
-            read += orjson.loads(b"[%b]" % body[at : cut.end() - 1])
-        except orjson.JSONDecodeError:
+            found += read(b"[%b]" % body[at : cut.end() - 1])
+        except ValueError:
             misses, look_at = misses + 1, cut.end()
         else:
             at, look_at = cut.end(), cut.end() + PIECE_BYTES
-    return _with_rest(body, head[1].decode(), at, read)
+    return head[1].decode(), found, at
+
+
+def _whole(body: bytes) -> Any:
+    """As `orjson.loads`, with which it shares its errors."""
+    found = in_pieces(body, orjson.loads)
+    return orjson.loads(body) if found is None else _with_rest(body, *found)
 
 
 def _end_of_record(opening: bytes) -> re.Pattern[bytes]:
@@ -75,7 +90,7 @@ def _end_of_record(opening: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\s*".join([*reversed(closers), b","]))
 
 
-def _with_rest(body: bytes, key: str, at: int, read: list[Any]) -> Any:
+def _with_rest(body: bytes, key: str, read: list[Any], at: int) -> Any:
     """The document from its last records on, with those that were read put before them."""
     try:
         document = orjson.loads(b'{"\\u0000rest":[%b' % body[at:])

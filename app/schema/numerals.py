@@ -28,7 +28,7 @@ _MAX_REST: Final = 16 * 1024
 """Bytes of a request before its numbers, and behind them."""
 _HEAD: Final = re.compile(rb'"(data|input_data)"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 _OPENING: Final = re.compile(rb"(?:\[[ \t\r\n]*)+")
-_TWO_LISTS: Final = re.compile(rb"\[[ \t\r\n]*(?=\[)")
+_TO_LIST: Final = re.compile(rb"[ \t\r\n]*(?=\[)")
 _BLANK: Final = b" \t\r\n"
 _HELD: Final = {"f": ("d", np.float64), "i": ("i", np.int64), "u": ("u", np.uint64)}
 """Kind of a numpy type -> simdjson's code for one that holds it, and numpy's."""
@@ -98,17 +98,31 @@ class Numerals:
         single = depth == len(self._sizes)
         inner = array[0] if single else array
         while inner.ndim > 1 and len(inner) == 1:  # else it could not be cut
-            start, end = _inside(body, start, end)
+            start, end = _trimmed(body, start + 1, end - 1)
             inner = inner[0]
-        self._fill(inner.reshape(-1), inner.shape, body, start, end)
+        parser: _Parser = import_module("simdjson").Parser()
+        self._fill(inner.reshape(-1), inner.shape, parser, body, start, end)
         return array, single
 
-    def _fill(self, flat: Array, shape: tuple[int, ...], body: bytes, start: int, end: int) -> None:
-        """Raises: _Odd."""
-        parser: _Parser = import_module("simdjson").Parser()
+    def _fill(
+        self,
+        flat: Array,
+        shape: tuple[int, ...],
+        parser: _Parser,
+        body: bytes,
+        start: int,
+        end: int,
+    ) -> None:
+        """Read the list from `start` to `end`, of that shape. Raises: _Odd."""
         at = 0
-        for text in _pieces(body, start, end, shape):
-            at += self._piece(flat[at:], shape[1:], parser, text)
+        if len(shape) > 1 and end - start > 4 * PIECE_BYTES * shape[0]:
+            for first, last in _cut(body, start, end, len(shape) - 1, 0):
+                till = at + math.prod(shape[1:])
+                self._fill(flat[at:till], shape[1:], parser, body, *_trimmed(body, first, last))
+                at = till
+        else:
+            for text in _pieces(body, start, end, shape):
+                at += self._piece(flat[at:], shape[1:], parser, text)
         if at != len(flat):
             raise _Odd
 
@@ -140,38 +154,47 @@ class Numerals:
 
 
 def _lists(body: bytes, start: int, end: int) -> int:
-    """How many there are, at any depth; there is no text among them."""
-    found = 0
+    """How many there are, at any depth; there is no text among them. Raises: _Odd."""
+    opened = closed = 0
     for at in range(start, end, PIECE_BYTES):
         text = np.frombuffer(body, np.uint8, min(PIECE_BYTES, end - at), at)
-        found += int(np.count_nonzero(text == ord("[")))
-    return found
-
-
-def _inside(body: bytes, start: int, end: int) -> tuple[int, int]:
-    """Where the list lies that is all there is in the list from `start` to `end`."""
-    opening = _TWO_LISTS.match(body, start)
-    last = body.rfind(b"]", start, end - 1)
-    if opening is None or body[last + 1 : end - 1].strip(_BLANK):
+        opened += int(np.count_nonzero(text == ord("[")))
+        closed += int(np.count_nonzero(text == ord("]")))
+    if opened != closed:
         raise _Odd
-    return opening.end(), last + 1
+    return opened
+
+
+def _trimmed(body: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the list lies that is all there is from `start` to `end`. Raises: _Odd."""
+    opening = _TO_LIST.match(body, start, end)
+    last = body.rfind(b"]", start, end) + 1
+    if opening is None or not last or body[last:end].strip(_BLANK):
+        raise _Odd
+    return opening.end(), last
 
 
 def _pieces(
     body: bytes, start: int, end: int, shape: tuple[int, ...]
 ) -> Iterator[bytes | memoryview]:
-    """The list cut into lists of whole values, each short enough where they are. Raises: _Odd."""
+    """The list, cut into lists of whole values."""
     view = memoryview(body)
     if end - start <= 2 * PIECE_BYTES:
         yield view[start:end]
         return
-    end_of_value = re.compile(rb"[ \t\r\n]*".join([*[rb"\]"] * (len(shape) - 1), b","]))
     step = max(PIECE_BYTES, (end - start) * 9 // (10 * shape[0]))
+    for first, last in _cut(body, start, end, len(shape) - 1, step):
+        yield b"".join((b"[", view[first:last], b"]"))
+
+
+def _cut(body: bytes, start: int, end: int, depth: int, step: int) -> Iterator[tuple[int, int]]:
+    """Where whole values of a list lie: one after the other, or so many as fill `step` bytes."""
+    end_of_value = re.compile(rb"[ \t\r\n]*".join([*[rb"\]"] * depth, b","]))
     at = start + 1
     while end - at > 2 * step:
-        cut = end_of_value.search(body, at + step, at + 3 * step)
+        cut = end_of_value.search(body, at + step, end - 1)
         if cut is None:
-            raise _Odd
-        yield b"".join((b"[", view[at : cut.end() - 1], b"]"))
+            break
+        yield at, cut.end() - 1
         at = cut.end()
-    yield b"".join((b"[", view[at : end - 1], b"]"))
+    yield at, end - 1

@@ -16,14 +16,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from app.schema.document import in_pieces
 from app.schema.kinds import kind_of, takes_default
 from app.schema.layout import Layout
 from app.schema.results import check_outputs
 from app.schema.values import Misfit, holds_null, moments_of, objects_of
 from app.tensors import Array, Batch, Call, Signature, TensorSpec, storage
 
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of bodies read at once: for so long as each step of that takes, 5 ms, no other thread runs."""
+MAX_BYTES: Final = 1024 * 1024
+"""Of bodies read at once: for so long as each step of that takes, 1 ms, no other thread runs."""
 _CODES: Final = {"f2": "e", "f4": "f", "f8": "d", "b1": "?"} | {
     "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
 }  # fmt: skip
@@ -47,7 +48,9 @@ class Records:
         for _, alike in groupby(order, key=lambda i: _held(specs[i])):
             self._groups.append(_Group([specs[i] for i in alike]))
         self._record = _record_type([(specs[i], kinds[i]) for i in order])
-        self._decode = msgspec.json.Decoder(self._request_type(kinds)).decode
+        several, request = self._types(kinds)
+        self._decode = msgspec.json.Decoder(request).decode
+        self._decode_several = msgspec.json.Decoder(several).decode
         self._values_of: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
         self._absent = msgspec.UNSET
         self._refusals = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -65,7 +68,8 @@ class Records:
         except (ValueError, TypeError):  # a name, or a rule, that such a type cannot have
             return None
 
-    def _request_type(self, kinds: Sequence[Any]) -> Any:
+    def _types(self, kinds: Sequence[Any]) -> tuple[Any, Any]:
+        """Of several records, and of a request."""
         from msgspec import UNSET, defstruct
 
         row: Any = GenericAlias(tuple, tuple(kinds))
@@ -80,7 +84,7 @@ class Records:
             forbid_unknown_fields=True,
         )
         has_split_form = not {"columns", "data"} <= set(self._names)
-        return defstruct(
+        request = defstruct(
             "Request",
             [
                 ("data", self._record | several, UNSET),
@@ -91,6 +95,7 @@ class Records:
             ],
             forbid_unknown_fields=True,  # what it skips, msgspec does not look at
         )
+        return several, request
 
     def read(self, body: bytes) -> Call | None:
         """The call, unless there is something odd about it.
@@ -98,6 +103,10 @@ class Records:
         Raises:
             SchemaMismatch: the outputs asked for are none of the model's.
         """
+        return self._whole(body) if len(body) <= MAX_BYTES else self._in_pieces(body)
+
+    def _whole(self, body: bytes) -> Call | None:
+        """Raises: as `read`."""
         try:
             request = self._decode(body)
         except self._refusals:
@@ -113,6 +122,34 @@ class Records:
         records = [data] if single else self._listed(data)
         batch = None if records is None else self._batch(records)
         return None if batch is None else Call(batch, single, outputs, bare)
+
+    def _in_pieces(self, body: bytes) -> Call | None:
+        """Raises: as `read`."""
+        found = in_pieces(body, self._piece)
+        if found is None:  # such as the split form, which is not cut
+            return self._whole(body) if len(body) <= 4 * MAX_BYTES else None
+        key, pieces, at = found
+        rest = body[at:]
+        if b"\\" in rest or b'"data"' in rest or b'"input_data"' in rest:
+            return None  # of equal keys the last one counts
+        is_by_position = rest.lstrip(b" \t\r\n").startswith(b"[")
+        if {is_by_position} != {piece[0] for piece in pieces}:
+            return None
+        call = self._whole(b'{"%b":[%b' % (key.encode(), rest))
+        if call is not None:
+            call.batch = Batch.join([*(batch for _, batch in pieces), call.batch])
+        return call
+
+    def _piece(self, text: bytes) -> list[tuple[bool, Batch]]:
+        """Whether the records are by position, and what they hold. Raises: ValueError."""
+        try:
+            records = self._listed(self._decode_several(text))
+        except self._refusals as error:
+            raise ValueError from error
+        batch = None if records is None else self._batch(records)
+        if records is None or batch is None:
+            raise ValueError
+        return [(type(records[0]) is tuple, batch)]
 
     def _listed(self, data: Any) -> list[Any] | None:
         """At least one record, all by name or all by position."""

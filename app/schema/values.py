@@ -43,10 +43,12 @@ def holds_null(spec: TensorSpec) -> bool:
 
 
 def objects_of(values: Sequence[Any]) -> Array:
-    """An array of the very objects."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+    """An array of the very objects.
+
+    Assigning a list to an array lets go of the global lock and takes it again at once. Done over
+    and over, it keeps other threads from ever having it.
+    """
+    return np.fromiter(values, np.dtype("O"), len(values))
 
 
 def moments_of(values: Sequence[Any], spec: TensorSpec) -> Array:

@@ -97,7 +97,9 @@ def test_numbers_take_the_quick_way(dtype: str, rows: int, sizes: tuple[int, ...
 
 
 @pytest.mark.parametrize("space", [b"", b" "])
-@pytest.mark.parametrize("shape", [(60_000, 10), (1, 3, 400, 500), (600_000,), (1, 1, 1, 600_000)])
+@pytest.mark.parametrize(
+    "shape", [(60_000, 10), (1, 3, 400, 500), (600_000,), (1, 1, 1, 600_000), (2, 2, 700, 300)]
+)
 def test_the_text_of_many_numbers_is_read_in_pieces(
     shape: tuple[int, ...], space: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

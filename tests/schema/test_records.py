@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.errors import ModelInvalid
-from app.schema import Schema
+from app.schema import Schema, document, records
 from app.schema.declared import declare
 from app.tensors import Signature, TensorSpec
 from tests.bodies import agree, bodies
@@ -129,16 +130,26 @@ def tables(draw: st.DrawFn, schema: Schema) -> str:
         return record()
     if form == "row":
         return f"[{','.join(row())}]"
-    rows = [f"[{','.join(row())}]" for _ in range(draw(st.integers(0, 3)))]
+    rows = [f"[{','.join(row())}]" for _ in range(draw(st.integers(0, 5)))]
     if form == "split":
         given_names = draw(st.sampled_from([names, names, names, names[::-1], names[:1]]))
         index = draw(st.sampled_from(["", '"index": [0, 1],', '"index": ["a"],', '"x": 1,']))
         return f'{{"columns": [{",".join(given_names)}], {index} "data": [{",".join(rows)}]}}'
-    records = [record() for _ in range(draw(st.integers(1, 3)))]
+    records = [record() for _ in range(draw(st.integers(1, 5)))]
     return f"[{','.join(rows if form == 'rows' else records + rows * (form == 'mixed'))}]"
 
 
-@settings(max_examples=400)
+@pytest.fixture(params=["whole", "in pieces"])
+def size(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in pieces":
+            patch.setattr(records, "MAX_BYTES", 0)
+            patch.setattr(document, "PIECE_BYTES", 16)
+        yield
+
+
+@pytest.mark.usefixtures("size")
+@settings(max_examples=300)
 @given(st.data())
 def test_records_are_the_same_by_the_compiled_type(data: st.DataObject) -> None:
     schema = data.draw(schemas())
@@ -180,6 +191,33 @@ def test_the_common_forms_take_the_quick_way(request_: dict[str, Any], rows: int
     assert (call.batch.rows, list(call.batch.arrays)) == (rows, list(COLUMNS))
     assert call.batch.arrays["age"].tolist() == [41] * rows
     assert all(array.flags.c_contiguous for array in call.batch.arrays.values())
+
+
+@pytest.mark.usefixtures("no_slow_way")
+@pytest.mark.parametrize("record", [RECORD, ROW])
+def test_many_records_are_read_in_pieces(record: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    whole = records.Records._piece
+
+    def measured(self: records.Records, text: bytes) -> Any:
+        pieces.append(len(text))
+        return whole(self, text)
+
+    monkeypatch.setattr(records.Records, "_piece", measured)
+    body = orjson.dumps({"data": [record] * 40_000, "outputs": ["label"]})
+    call = TABLE.read(body)
+    assert (call.batch.rows, call.outputs) == (40_000, ("label",))
+    assert set(call.batch.arrays["city"].tolist()) == {"Bern"}
+    assert len(pieces) >= 3
+    assert max(pieces) < 1.5 * document.PIECE_BYTES
+
+
+@pytest.mark.parametrize(
+    "data", [[RECORD] * 8 + [ROW] * 8, [ROW] * 8 + [RECORD] * 8, [RECORD] * 8 + [None]]
+)
+@pytest.mark.usefixtures("size")
+def test_records_and_rows_among_each_other_are_refused(data: list[Any]) -> None:
+    agree(TABLE, orjson.dumps({"data": data}))
 
 
 @pytest.mark.parametrize("fragment", BEYOND)
