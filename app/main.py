@@ -14,27 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.exceptions import HTTPException
 
 from app import __version__, quota
 from app.auth import Auth
 from app.batching import Workers
 from app.catalog import Catalog, State, Wanted
 from app.engine import Engine
-from app.errors import MethodNotAllowed, NotFound, ServingError
 from app.ids import IdSource
 from app.limits import Limits
 from app.pool import Options, Pool
-from app.protocols import openapi
-from app.protocols.score import ScoreEndpoint, refusal
+from app.protocols import failures, openapi
+from app.protocols.score import ScoreEndpoint
 from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
 from app.settings import ModelSettings, Settings, SettingsError
 from app.store import Store
 from app.supervisor import Seat
-from app.telemetry import Exporter, Trace
+from app.telemetry import Exporter
 from app.telemetry.gauges import Gauges, ModelGauges
 from app.telemetry.logs import AccessLog
 from app.telemetry.prometheus import Prometheus
@@ -139,7 +137,7 @@ def create_app(
             parts.catalog, auth, draining, prometheus.text, metrics_open=settings.metrics_open
         )
     )
-    _answer_errors(rest, ids)
+    failures.answer_errors(rest, ids)
 
     def document() -> dict[str, Any]:
         base = get_openapi(title=rest.title, version=rest.version, routes=rest.routes)
@@ -283,35 +281,3 @@ def _gauges(parts: Parts, store_bytes: int) -> Gauges:
         store_bytes=store_bytes,
         registry_errors=parts.catalog.registry_errors,
     )
-
-
-def _answer_errors(app: FastAPI, ids: IdSource) -> None:
-    """The error envelope of the scoring family, for the routes that FastAPI serves."""
-
-    def answered(request: Request, error: ServingError) -> Response:
-        headers = dict(request.headers.raw)
-        given = ids.of(headers)
-        trace = Trace(request.method)
-        trace.request_id = given.request_id.decode("latin-1")
-        reply = refusal(error, trace, headers)
-        response = Response(reply.body if isinstance(reply.body, bytes) else b"", reply.status)
-        length = (b"content-length", b"%d" % len(response.body))
-        response.raw_headers = [*reply.headers, *given.headers(), length]
-        return response
-
-    @app.exception_handler(ServingError)
-    async def deliberate(request: Request, error: ServingError) -> Response:
-        return answered(request, error)
-
-    @app.exception_handler(HTTPException)
-    async def of_routing(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 405:
-            message = f"{request.method} is not taken here"
-            return answered(request, MethodNotAllowed(message, allow="GET, HEAD"))
-        return answered(request, NotFound("no such route; see /docs"))
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, _: Exception) -> Response:  # the server logs its traceback
-        answer = answered(request, ServingError("an error of the server; its log has it"))
-        logger.error("a bug; request id %s", answer.headers.get("x-request-id"))
-        return answer

@@ -1,0 +1,47 @@
+"""What FastAPI's routes answer when they fail: the error envelope of the scoring family."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from app.errors import MethodNotAllowed, NotFound, ServingError
+from app.ids import IdSource
+from app.protocols.score import refusal
+from app.telemetry import Trace
+
+logger = logging.getLogger(__name__)
+
+
+def answer_errors(app: FastAPI, ids: IdSource) -> None:
+    """From now on; scoring is not among its routes, and does so itself."""
+
+    def answered(request: Request, error: ServingError) -> Response:
+        headers = dict(request.headers.raw)
+        given = ids.of(headers)
+        trace = Trace(request.method)
+        trace.request_id = given.request_id.decode("latin-1")
+        reply = refusal(error, trace, headers)
+        response = Response(reply.body if isinstance(reply.body, bytes) else b"", reply.status)
+        length = (b"content-length", b"%d" % len(response.body))
+        response.raw_headers = [*reply.headers, *given.headers(), length]
+        return response
+
+    @app.exception_handler(ServingError)
+    async def deliberate(request: Request, error: ServingError) -> Response:
+        return answered(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def of_routing(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            message = f"{request.method} is not taken here"
+            return answered(request, MethodNotAllowed(message, allow="GET, HEAD"))
+        return answered(request, NotFound("no such route; see /docs"))
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, _: Exception) -> Response:  # the server logs its traceback
+        answer = answered(request, ServingError("an error of the server; its log has it"))
+        logger.error("a bug; request id %s", answer.headers.get("x-request-id"))
+        return answer
