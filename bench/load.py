@@ -47,13 +47,23 @@ def version() -> str:
     return said.split(" Copyright")[0].strip()
 
 
-def run(port: int, request: Request, scratch: Path, *, connections: int, seconds: float) -> Load:
+def run(
+    port: int,
+    request: Request,
+    scratch: Path,
+    *,
+    connections: int,
+    seconds: float,
+    cores: str = LOAD_CORE,
+) -> Load:
     """Ask a server the same over and over on so many connections. Blocking.
 
     Raises:
         NoLoad: wrk failed, or not one answer came.
     """
-    seen = wrk(SCRIPT, port, request, scratch, connections=connections, seconds=seconds)
+    seen = wrk(
+        SCRIPT, port, request, scratch, connections=connections, seconds=seconds, cores=cores
+    )
     if not seen["requests"]:
         raise NoLoad(f"no answer on {connections} connections within {math.ceil(seconds)} s")
     duration_s = seen["duration_us"] / 1e6
@@ -75,6 +85,7 @@ def wrk(
     *,
     connections: int,
     seconds: float,
+    cores: str = LOAD_CORE,
 ) -> dict[str, Any]:
     """What the script's `done` printed. Blocking; wrk takes whole seconds only.
 
@@ -84,7 +95,7 @@ def wrk(
     body = scratch / "body"
     body.write_bytes(request.body)
     command = [
-        *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s"),
+        *("taskset", "-c", cores, "wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s"),
         *(f"--timeout={TIMEOUT_S}s", "-s", str(script), f"http://{HOST}:{port}{request.path}"),
         *("--", str(body), *_flat(list(request.headers.items()))),
     ]

@@ -83,8 +83,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(name: str, workload: Workload) -> Iterator[Server]:
+def serving(
+    name: str,
+    workload: Workload,
+    *,
+    cores: str = SERVER_CORE,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """The server of that name with that model, on a processor of its own. Blocking.
+
+    `settings`: variables besides those that the peer names.
 
     Raises:
         Unfit: it does not start or answers wrongly.
@@ -98,11 +106,11 @@ def serving(name: str, workload: Workload) -> Iterator[Server]:
             workload.name, workload.model, workload.payload, _free_ports(), scratch / "own", python
         )
         job.scratch.mkdir()
-        variables = _variables(peer, job)
+        variables = {**_variables(peer, job), **(settings or {})}
         log = scratch / "log"
         if peer.prepare:
             _run(peer.prepare(job), variables, log)
-        command = ["taskset", "-c", SERVER_CORE, *peer.command(job)]
+        command = ["taskset", "-c", cores, *peer.command(job)]
         started = time.perf_counter()
         with log.open("ab") as out:
             process = subprocess.Popen(
