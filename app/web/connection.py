@@ -28,8 +28,8 @@ _KEPT_URL_BYTES: Final = 200
 
 
 class Connection(HttpToolsProtocol):
-    """Bounds the head of a request, reads the body of one that offers an upgrade, and spends half
-    the time of its base class on each.
+    """Bounds the head of a request, reads the body of one that offers an upgrade, and spends two
+    thirds of the time of its base class on each.
 
     uvicorn holds a head of any size in memory, and drops such a body; Java's client offers HTTP/2
     with every first request.

@@ -35,13 +35,13 @@ _FAILED: Final[Message] = {
 
 
 class Exchange:
-    """Half the cost of uvicorn's own: the head of an answer leaves with its body in one write, a
-    body is waited for only when it is not there, and header lines are checked together."""
+    """Cheaper than uvicorn's own: the head of an answer leaves with its body in one write, a body
+    is waited for only when it is not there, and header lines are checked together."""
 
     __slots__ = (
-        *("_buffered", "_chunks", "_connection", "_expects_continue", "_head", "_is_chunked"),
-        *("_is_read", "_is_told", "_scope", "_to_send", "_waiter", "disconnected", "is_begun"),
-        *("keep_alive", "response_complete", "task"),
+        *("_buffered", "_chunks", "_connection", "_expects_continue", "_has_left", "_head"),
+        *("_is_chunked", "_is_read", "_is_told", "_scope", "_to_send", "_waiter"),
+        *("disconnected", "is_begun", "keep_alive", "response_complete", "task"),
     )
 
     def __init__(
@@ -63,7 +63,8 @@ class Exchange:
         """And the application knows."""
         self._waiter: asyncio.Future[None] | None = None
         self._head: bytes | None = None
-        """Of the answer, until it has left with the first of its body."""
+        """Of the answer, until it leaves with the first of its body."""
+        self._has_left = False
         self._is_chunked = False
         self._to_send = 0
         """Bytes of the body of the answer that are still to come."""
@@ -191,7 +192,6 @@ class Exchange:
     def _write(self, body: bytes, *, more: bool) -> None:
         is_whole = self._head is not None and not more and self.keep_alive
         parts = [] if self._head is None else [self._head]
-        self._head = None
         if self._scope["method"] == "HEAD":
             self._to_send = 0
         elif self._is_chunked:
@@ -202,6 +202,7 @@ class Exchange:
             if self._to_send < 0 or (self._to_send and not more):
                 raise RuntimeError("the answer has not as many bytes as its content-length says")
             parts.append(body)
+        self._head, self._has_left = None, True
         connection = self._connection
         if is_whole and len(connection.tasks) > 1:  # others are at work: theirs leave with it
             connection.outbox.put(connection.transport, b"".join(parts))
@@ -216,9 +217,10 @@ class Exchange:
 
     async def _fail(self) -> None:
         """A plain 500 if no byte of an answer has left yet; else the connection ends."""
-        if self.is_begun and self._head is None:
+        if self._has_left:
+            self._connection.outbox.flush()
             self._connection.transport.close()
             return
-        self.is_begun, self._head, self._is_chunked = False, None, False
+        self.is_begun, self._head, self._is_chunked, self._to_send = False, None, False, 0
         await self.send(_FAILED)
         await self.send({"type": "http.response.body", "body": _FAILURE})
