@@ -20,7 +20,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 LARGE_BODY_BYTES: Final = 128 * 1024
 """Bodies from here on are read in turns, decoded in a thread, and not predicted on the loop."""
-_TURNS_BYTES: Final = 8 * 1024**2
+_TURNS_BYTES: Final = 2 * 1024**2
 """Of large bodies that are read or decoded at once."""
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-READING_S: Final = 0.02
+READING_S: Final = 0.01
 """For so long a turn waits for the rest of its body; a slow client holds up nobody for longer."""
 
 
