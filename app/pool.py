@@ -188,7 +188,7 @@ class Pool:
         """Blocking; in a loading thread."""
         tell("load")
         stated = found.manifest
-        threads = options.threads or stated.threads or self._workers.threads
+        threads = self._threads(options, stated)
         model = runtimes.load(stated, max(1, self._workers.threads // threads))
         schema = Schema(model.signature)
         if guessed := ", ".join(model.signature.guessed[:5]):
@@ -196,21 +196,12 @@ class Pool:
             logger.warning(text, ref, guessed)
         tell("check")
         verdict = golden.check(model, schema, stated.golden)
-        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
-        batcher = Batcher(
-            model,
-            str(ref),
-            self._workers,
-            max_rows=max_rows if verdict.joinable else 1,
-            threads=threads,
-            expected_s=verdict.predict_s if model.is_steady else math.inf,
-        )
         return Loaded(
             ref=ref,
             manifest=stated,
             model=model,
             schema=schema,
-            batcher=batcher,
+            batcher=self._batcher(ref, model, verdict, options, stated),
             verdict=verdict,
             digest=found.digest,
             size_bytes=found.size_bytes,
@@ -223,6 +214,23 @@ class Pool:
                 (b"x-model-version", ref.version.encode()),
             ),
         )
+
+    def _batcher(
+        self, ref: ModelRef, model: Model, verdict: Verdict, options: Options, stated: Manifest
+    ) -> Batcher:
+        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+        return Batcher(
+            model,
+            str(ref),
+            self._workers,
+            max_rows=max_rows if verdict.joinable else 1,
+            threads=self._threads(options, stated),
+            expected_s=verdict.predict_s if model.is_steady else math.inf,
+        )
+
+    def _threads(self, options: Options, stated: Manifest) -> int:
+        """Calls of one model at the same time."""
+        return options.threads or stated.threads or self._workers.threads
 
     def _evict(self, keep: ModelRef) -> None:
         """Drop the models used longest ago until the rest fits; requests inside keep theirs."""
