@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.errors import ModelInvalid
+from app.errors import ModelInvalid, SchemaMismatch
 from app.schema import Schema, document, records
 from app.schema.declared import declare
 from app.tensors import Signature, TensorSpec
@@ -217,7 +217,10 @@ def test_many_records_are_read_in_pieces(record: Any, monkeypatch: pytest.Monkey
 )
 @pytest.mark.usefixtures("size")
 def test_records_and_rows_among_each_other_are_refused(data: list[Any]) -> None:
-    agree(TABLE, orjson.dumps({"data": data}))
+    body = orjson.dumps({"data": data})
+    agree(TABLE, body)
+    with pytest.raises(SchemaMismatch):
+        TABLE.read(body)
 
 
 @pytest.mark.parametrize("fragment", BEYOND)

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.web.connection import Connection
+from tests.web.transport import Written
 
 GET = b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,33 +22,6 @@ BODY = {"type": "http.response.body", "body": b"abcd"}
 PART = {"type": "http.response.body", "body": b"ab", "more_body": True}
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\n"
-
-
-class Written(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-        self.is_closed = False
-
-    def write(self, data: Any) -> None:
-        self.writes.append(bytes(data))
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    def pause_reading(self) -> None:
-        """Nothing is read."""
-
-    def resume_reading(self) -> None:
-        """Nothing is read."""
 
 
 async def exchanged(app: Callable[..., Any], request: bytes = GET) -> Written:

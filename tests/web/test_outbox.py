@@ -11,36 +11,23 @@ from uvicorn.server import ServerState
 
 from app.web.connection import Connection
 from app.web.outbox import Outbox
+from tests.web.transport import Written
 
+Log = list[tuple[str, bytes]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CONTINUE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
 
 
-class Written(asyncio.Transport):
-    """Notes what is written, and by whom, in the order of all."""
+class Named(Written):
+    """Notes the first line of what is written beside its name, in the order of all."""
 
-    def __init__(self, name: str, log: list[tuple[str, bytes]]) -> None:
+    def __init__(self, name: str, log: Log) -> None:
         super().__init__()
-        self._name, self._log, self._is_closing = name, log, False
+        self._name, self._log = name, log
 
     def write(self, data: Any) -> None:
-        assert not self._is_closing
+        assert not self.is_closed
         self._log.append((self._name, data.split(b"\r\n")[0]))
-
-    def close(self) -> None:
-        self._is_closing = True
-
-    def is_closing(self) -> bool:
-        return self._is_closing
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    def pause_reading(self) -> None:
-        """Nothing is read."""
-
-    def resume_reading(self) -> None:
-        """Nothing is read."""
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
@@ -51,7 +38,6 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-Log = list[tuple[str, bytes]]
 OK = b"HTTP/1.1 200 OK"
 
 
@@ -63,7 +49,7 @@ async def three() -> tuple[list[Connection], Log]:
     state, outbox, connections = ServerState(), Outbox(), []
     for name in "abc":
         connection = Connection(config=config, server_state=state, app_state={}, outbox=outbox)
-        connection.connection_made(Written(name, log))
+        connection.connection_made(Named(name, log))
         connections.append(connection)
     return connections, log
 
