@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+AZURITE := $(if $(shell command -v npm),.venv/azurite)
 export ORT_DISABLE_TELEMETRY := 1
 
 help: ## print what each target does
@@ -21,13 +22,16 @@ help: ## print what each target does
 serve: .venv/runtime ## serve the sample models on port 5001 (SERVE_* variables are passed on)
 	@SERVE_REGISTRY="$${SERVE_REGISTRY:-file://$(CURDIR)/sample_model}" exec $(BIN)/python -m app serve
 
-test: .venv/dev ## run the tests
+.venv/azurite: Makefile .venv/pyvenv.cfg
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .venv/azurite azurite@3.37.0 && touch $@
+
+test: .venv/dev $(AZURITE) ## run the tests (those of Azure want npm, for a storage emulator)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-long: .venv/dev ## run the tests that take tens of seconds
+test-long: .venv/dev $(AZURITE) ## run the tests that take tens of seconds
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-test-full: .venv/dev ## run the tests at their full sizes, which takes minutes
+test-full: .venv/dev $(AZURITE) ## run the tests at their full sizes, which takes minutes
 	$(BIN)/python -m pytest -m full $(ARGS)
 
 check: .venv/dev ## lint, format, types and import layers
@@ -53,7 +57,7 @@ models: .venv/dev ## train the sample models again
 
 lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --all-extras --group dev -c requirements.txt -o requirements-dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
