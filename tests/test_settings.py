@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+import app.settings.azure
 import app.settings.variables
 from app.settings import (
     BatchingSettings,
@@ -27,7 +28,9 @@ from app.settings import (
 )
 
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
-MODEL_KEYS = "name, registry, version, preload, required, pin, batching, threads, timeout_s"
+MODEL_KEYS = "name, registry, version, preload, required, pin, sha256, batching, threads, timeout_s"
+FOREIGN = {"azure", "insights"}
+"""Fields that no SERVE_ variable sets."""
 
 DEFAULTS: dict[str, object] = {
     "host": "0.0.0.0",
@@ -37,6 +40,9 @@ DEFAULTS: dict[str, object] = {
     "models": None,
     "default_model": None,
     "config": None,
+    "trust": None,
+    "identity": "auto",
+    "azureml_client": "rest",
     "on_demand": True,
     "on_demand_match": "*",
     "cache_dir": Path("/home/me/.cache/aml-serve"),
@@ -53,9 +59,13 @@ DEFAULTS: dict[str, object] = {
     "threads": None,
     "api_keys": None,
     "api_keys_file": None,
+    "jwt_issuer": None,
+    "jwt_audience": None,
+    "jwt_roles": None,
     "metrics_open": True,
     "log_level": "info",
     "log_format": None,
+    "telemetry": "opentelemetry",
 }
 
 Configure = Callable[[str], Settings]
@@ -82,12 +92,12 @@ def configure(tmp_path: Path) -> Configure:
 
 
 def test_every_setting_has_the_documented_default() -> None:
-    assert Settings.load({"HOME": "/home/me"}).model_dump() == DEFAULTS
+    assert Settings.load({"HOME": "/home/me"}).model_dump(exclude=FOREIGN) == DEFAULTS
 
 
 def test_an_empty_variable_is_an_unset_one() -> None:
     empty = {f"SERVE_{name.upper()}": "" for name in DEFAULTS}
-    assert Settings.load({"HOME": "/home/me", **empty}).model_dump() == DEFAULTS
+    assert Settings.load({"HOME": "/home/me", **empty}).model_dump(exclude=FOREIGN) == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,13 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("SERVE_PORT", "65535", 65535),
         ("SERVE_REGISTRY", "file:///models", "file:///models"),
         ("SERVE_REGISTRY", "./models", "./models"),
+        ("SERVE_REGISTRY", "azureml://workspace", "azureml://workspace"),
+        ("SERVE_REGISTRY", "azureml://registries/shared", "azureml://registries/shared"),
+        ("SERVE_REGISTRY", "https://a.blob.b.c:1/d/e?sv=1", "https://a.blob.b.c:1/d/e?sv=1"),
+        ("SERVE_TRUST", "pinned", "pinned"),
+        ("SERVE_IDENTITY", "managed:1-a", "managed:1-a"),
+        ("SERVE_AZUREML_CLIENT", "sdk", "sdk"),
+        ("SERVE_TELEMETRY", "opencensus", "opencensus"),
         ("SERVE_MODELS", "a", (ModelChoice("a"),)),
         ("SERVE_MODELS", "a:3, b:latest,", (ModelChoice("a", "3"), ModelChoice("b"))),
         ("SERVE_MODELS", "a:1,a:2", (ModelChoice("a", "1"), ModelChoice("a", "2"))),
@@ -154,7 +171,7 @@ def test_only_the_mapping_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVE_PORT", "nonsense")
     monkeypatch.setenv("SERVE_HOST", "elsewhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert Settings.load({"HOME": "/home/me"}).model_dump() == DEFAULTS
+    assert Settings.load({"HOME": "/home/me"}).model_dump(exclude=FOREIGN) == DEFAULTS
 
 
 def test_a_file_of_keys_is_named_not_read(tmp_path: Path) -> None:
@@ -213,9 +230,13 @@ def test_a_text_is_a_byte_size_or_a_fault(text: str) -> None:
 NAME = "letters, digits, '.', '_' and '-', at most 255, neither '.' nor '..'"
 CHOICE = f"name, name:version or name:latest, each of {NAME}"
 BYTES = "bytes as a whole number from 1, also with k, M, G, T, Ki, Mi, Gi or Ti, as in 512Mi"
-FOLDER = "the path of a folder, plain or as file:///path"
+FOLDER = (
+    "the path of a folder, plain or as file:///path; azureml://workspace; "
+    "azureml://registries/NAME; https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]"
+)
 BOOLEAN = "true, false, 1, 0, yes, no, on or off"
 READABLE = "the path of a file that can be read"
+IDENTITIES = "auto, workload, secret, managed, managed:CLIENT_ID or cli"
 YAML_FILE = "the path of a YAML file of at most 1 MiB"
 ABSENT = "a path that cannot be read (No such file or directory)"
 
@@ -229,7 +250,14 @@ ABSENT = "a path that cannot be read (No such file or directory)"
         ("PORT", "-1", "a whole number", "a whole number from 0 to 65535"),
         ("PORT", "1.5", "a number", "a whole number from 0 to 65535"),
         ("GRPC_PORT", "8001", "a whole number", "0 only, for this version does not speak gRPC"),
-        ("REGISTRY", "azureml://workspace", "text", FOLDER),
+        ("REGISTRY", "azureml://workspaces", "text", FOLDER),
+        ("REGISTRY", "azureml://registries/", "text", FOLDER),
+        ("REGISTRY", "https://account.blob.core.windows.net", "text", FOLDER),
+        ("IDENTITY", "me", "text", IDENTITIES),
+        ("TRUST", "some", "text", "all, pinned or none"),
+        ("AZUREML_CLIENT", "cli", "text", "rest or sdk"),
+        ("TELEMETRY", "none", "text", "opentelemetry or opencensus"),
+        ("JWT_ISSUER", ",", "a list of nothing", "one or more, comma-separated"),
         ("REGISTRY", "file://models", "text", FOLDER),
         ("MODELS", ", ,", "a list of nothing", "one or more, comma-separated"),
         ("MODELS", "a,b,a:latest", "a list that repeats itself", "each name and version once"),
@@ -334,7 +362,10 @@ def test_what_kubernetes_does_not_inject_is_a_fault(variable: str) -> None:
 
 
 def test_without_a_registry_there_is_no_serving() -> None:
-    message = "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models"
+    message = (
+        "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models, or set "
+        "SUBSCRIPTION_ID, RESOURCE_GROUP and WORKSPACE_NAME of an Azure ML workspace"
+    )
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
         Settings.load({}).require_registry()
     assert Settings.load({"SERVE_REGISTRY": "/models"}).require_registry() == "/models"
@@ -448,7 +479,8 @@ def test_a_file_may_name_nothing(configure: Configure, text: str) -> None:
         ("registries: {a: {url: 'x://y'}}", f": registries.a.url is text; allowed: {FOLDER}"),
         (
             "registries: {a: {url: /x, uri: /y}}",
-            ": registries.a.uri is an unknown key; allowed: url; did you mean url?",
+            ": registries.a.uri is an unknown key; "
+            "allowed: url, trust, identity; did you mean url?",
         ),
         ('registries: {"a\\nb": {url: /x}}', f": registries.'a\\nb' is text; allowed: {NAME}"),
         ("models: [", " line 1 is not YAML; allowed: a YAML mapping"),
@@ -553,6 +585,78 @@ def test_no_named_model_is_none() -> None:
     assert Settings.load({}).registries == {}
 
 
+# Variables that other tools named
+
+OLDER = {"TENANT_ID": "t", "CLIENT_ID": "c", "CLIENT_SECRET": "hunter2"}
+NEWER = {f"AZURE_{name}": value + "2" for name, value in OLDER.items()}
+WORKSPACE = {"SUBSCRIPTION_ID": "s", "RESOURCE_GROUP": "g", "WORKSPACE_NAME": "w"}
+
+
+def test_the_six_older_names_are_an_identity_and_a_workspace() -> None:
+    settings = Settings.load({**OLDER, **WORKSPACE})
+    azure = settings.azure
+    assert settings.require_registry() == "azureml://workspace"
+    assert (azure.tenant_id, azure.client_id, azure.has_older_names) == ("t", "c", True)
+    assert (azure.subscription_id, azure.resource_group, azure.workspace_name) == ("s", "g", "w")
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_newer_names_of_an_identity_win_when_all_are_there() -> None:
+    both = Settings.load({**OLDER, **NEWER}).azure
+    assert (both.tenant_id, both.has_older_names) == ("t2", False)
+    some = Settings.load({**OLDER, "AZURE_TENANT_ID": "t2"}).azure
+    assert (some.tenant_id, some.has_older_names) == ("t", True)
+
+
+@pytest.mark.parametrize("missing", WORKSPACE)
+def test_two_thirds_of_a_workspace_are_none(missing: str) -> None:
+    settings = Settings.load({**WORKSPACE, missing: " "})
+    with pytest.raises(SettingsError):
+        settings.require_registry()
+
+
+@pytest.mark.parametrize(
+    ("environ", "connection"),
+    [
+        ({}, None),
+        ({"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=a"}, "InstrumentationKey=a"),
+        ({"AML_APP_INSIGHTS_KEY": "b"}, "InstrumentationKey=b"),
+        ({"AML_APP_INSIGHTS_KEY": "b", "AML_APP_INSIGHTS_ENABLED": "true"}, "InstrumentationKey=b"),
+        ({"AML_APP_INSIGHTS_KEY": "b", "AML_APP_INSIGHTS_ENABLED": "False"}, None),
+        ({"AML_APP_INSIGHTS_ENABLED": "false"}, None),
+    ],
+)
+def test_insights_has_a_connection_string_or_the_older_key_and_switch(
+    environ: dict[str, str], connection: str | None
+) -> None:
+    insights = Settings.load(environ).insights
+    found = insights.connection_string
+    assert (found and found.get_secret_value()) == connection
+    assert insights.service_name == "aml-serve"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("true", "nothing says where to send"), ("maybe", "is text; allowed: true or false")],
+)
+def test_insights_that_cannot_be_are_refused(value: str, told: str) -> None:
+    (line,) = faults(AML_APP_INSIGHTS_ENABLED=value)
+    assert line.startswith("AML_APP_INSIGHTS_ENABLED is")
+    assert told in line
+
+
+def test_an_issuer_wants_an_audience() -> None:
+    told = "SERVE_JWT_AUDIENCE is empty; allowed: whom the issuer's tokens are for"
+    assert faults(SERVE_JWT_ISSUER="https://issuer") == [told]
+
+
+def test_the_docs_have_one_row_for_each_variable_that_other_tools_named() -> None:
+    table = DOCS.split("| other variable |")[1].split("\n\n")[0]
+    told = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", table)) - {"SERVE_REGISTRY"}
+    read = inspect.getsource(app.settings.azure)
+    assert told == {n for n in re.findall(r"\b[A-Z]+(?:_[A-Z0-9]+)+\b", read) if n != "SERVE_"}
+
+
 # The documentation
 
 
@@ -563,7 +667,9 @@ def rows(table: str) -> dict[str, str]:
 
 
 def test_the_docs_have_one_row_for_each_setting() -> None:
-    assert list(rows("variable")) == [f"SERVE_{name.upper()}" for name in Settings.model_fields]
+    assert list(rows("variable")) == [
+        f"SERVE_{name.upper()}" for name in Settings.model_fields if name not in FOREIGN
+    ]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

@@ -1,12 +1,16 @@
-"""What the operator may choose: environment variables (`variables`) and a file (`file`)."""
+"""What the operator may choose: environment variables (`variables`; `azure` those that other tools
+named) and a file (`file`)."""
 
+from app.settings.azure import AzureSettings, InsightsSettings
 from app.settings.file import BatchingSettings, ConfigFile, ModelSettings, RegistrySettings
 from app.settings.values import ModelChoice, SettingsError, parse_bytes
 from app.settings.variables import Settings
 
 __all__ = [
+    "AzureSettings",
     "BatchingSettings",
     "ConfigFile",
+    "InsightsSettings",
     "ModelChoice",
     "ModelSettings",
     "RegistrySettings",

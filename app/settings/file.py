@@ -27,10 +27,13 @@ from app.settings.values import (
     MODEL_NAME,
     REGISTRY_URL,
     Allowed,
+    Digests,
+    Identity,
     ModelChoice,
     ModelName,
     RegistryUrl,
     SettingsError,
+    TrustRule,
     fault_line,
     kind_of,
     near_name,
@@ -109,6 +112,8 @@ class ModelSettings:
     """The service is not ready without it; not set in the file: as `preload`."""
     pin: Flag = False
     """Stays in memory."""
+    sha256: Digests = ()
+    """Digests of model folders whose code may run under `trust: pinned`."""
     batching: BatchingSettings = BatchingSettings()
     threads: Count | None = None
     """Threads of its runtime; None leaves it to the server."""
@@ -121,7 +126,11 @@ class RegistrySettings:
     """One place where models come from."""
 
     url: RegistryUrl
-    """A folder: `file:///path` or a plain path."""
+    """As SERVE_REGISTRY."""
+    trust: TrustRule | None = None
+    """Whose code may run: None is SERVE_TRUST, else by where the registry is."""
+    identity: Identity | None = None
+    """Who asks; None is SERVE_IDENTITY."""
 
 
 def _completed(item: object) -> object:

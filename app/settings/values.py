@@ -10,14 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, GetCoreSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 MODEL_NAME = "letters, digits, '.', '_' and '-', at most 255, neither '.' nor '..'"
 MODEL_CHOICE = f"name, name:version or name:latest, each of {MODEL_NAME}"
-REGISTRY_URL = "the path of a folder, plain or as file:///path"
+REGISTRY_URL = (
+    "the path of a folder, plain or as file:///path; azureml://workspace; "
+    "azureml://registries/NAME; https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]"
+)
+IDENTITY = "auto, workload, secret, managed, managed:CLIENT_ID or cli"
 BYTES = "bytes as a whole number from 1, also with k, M, G, T, Ki, Mi, Gi or Ti, as in 512Mi"
 
 _UNITS = {
@@ -26,6 +30,13 @@ _UNITS = {
 }
 _QUANTITY = re.compile(r"([0-9]+)([A-Za-z]*)")
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_PLACES = {
+    "file": re.compile(r"/.*", re.DOTALL),
+    "azureml": re.compile(r"workspace/?|registries/[A-Za-z0-9._-]{1,255}/?"),
+    "https": re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?/[^/?#]+[^#]*"),
+}
+"""Scheme of a registry's URL -> what may follow."""
+_NOWHERE = re.compile(r"(?!)")
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "a boolean"),  # before int, which it is too
     (int, "a whole number"),
@@ -139,10 +150,28 @@ class ModelChoice:
 
 def _registry_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
-    if not text or (separator and (scheme != "file" or not rest.startswith("/"))):
+    is_right = text if not separator else _PLACES.get(scheme, _NOWHERE).fullmatch(rest)
+    if not is_right:
         raise ValueError(REGISTRY_URL)
     return text
 
 
+def _identity(text: str) -> str:
+    if not re.fullmatch(r"auto|workload|secret|managed(:[A-Za-z0-9-]{1,64})?|cli", text):
+        raise ValueError(IDENTITY)
+    return text
+
+
+def _sha256(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 ModelName = Annotated[str, AfterValidator(path_segment), Allowed(MODEL_NAME)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url), Allowed(REGISTRY_URL)]
+Identity = Annotated[str, AfterValidator(_identity), Allowed(IDENTITY)]
+TrustRule = Annotated[Literal["all", "pinned", "none"], Allowed("all, pinned or none")]
+Digests = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+    BeforeValidator(_sha256),
+    Allowed("64 hexadecimal digits in lower case, or a list of such"),
+]

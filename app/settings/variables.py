@@ -11,81 +11,52 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.settings.file import ConfigFile, ModelSettings, RegistrySettings, read_config
+from app.settings.azure import AzureSettings, InsightsSettings
+from app.settings.file import ModelSettings, RegistrySettings
+from app.settings.kinds import (
+    ApiKeys,
+    AzuremlClient,
+    Choices,
+    ConfigPath,
+    Count,
+    Flag,
+    Host,
+    LogFormat,
+    LogLevel,
+    NoPort,
+    Pause,
+    Port,
+    ReadablePath,
+    Size,
+    Status,
+    Telemetry,
+    Texts,
+    Timeout,
+)
 from app.settings.values import (
-    BYTES,
-    MODEL_CHOICE,
-    Allowed,
-    ModelChoice,
+    Identity,
     ModelName,
     RegistryUrl,
     SettingsError,
+    TrustRule,
     fault_line,
     near_name,
-    parse_bytes,
     printable,
-    unreadable,
-    wrong,
 )
 
 PREFIX = "SERVE_"
+WORKSPACE = "azureml://workspace"
+_FOREIGN = ("azure", "insights")
+"""Fields that no variable of ours sets."""
 
 # Kubernetes tells every pod of a namespace about its Services, and one may be named `serve`.
 _INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
 _ADDRESSES = ("tcp://", "udp://", "sctp://")
-
-
-def _items(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    items = [item.strip() for item in value.split(",") if item.strip()]
-    if not items:
-        raise wrong("a list of nothing", "one or more, comma-separated")
-    return items
-
-
-def _choice(value: object) -> object:
-    return ModelChoice.parse(value) if isinstance(value, str) else value
-
-
-def _each_once(choices: tuple[ModelChoice, ...]) -> tuple[ModelChoice, ...]:
-    if len(set(choices)) < len(choices):
-        raise wrong("a list that repeats itself", "each name and version once")
-    return choices
-
-
-def _visible(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-        raise ValueError
-    return key
-
-
-def _size(value: object) -> object:
-    return parse_bytes(value) if isinstance(value, str) else value
-
-
-def _config(value: object) -> object:
-    return read_config(Path(value)) if isinstance(value, str | Path) else value
-
-
-def _readable(path: Path) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise unreadable(error, "the path of a file that can be read") from error
-    return path
 
 
 def _cache_dir(environ: Mapping[str, str]) -> Path:
@@ -101,31 +72,6 @@ def _home(environ: Mapping[str, str]) -> Path:
         return Path("/")
 
 
-Host = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9._:%-]+$"), Allowed("an IP address or a host name")
-]
-Port = Annotated[int, Field(ge=0, le=65535), Allowed("a whole number from 0 to 65535")]
-NoPort = Annotated[int, Field(ge=0, le=0), Allowed("0 only, for this version does not speak gRPC")]
-Flag = Annotated[bool, Allowed("true, false, 1, 0, yes, no, on or off")]
-Count = Annotated[int, Field(ge=1), Allowed("a whole number from 1")]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=1), Allowed(BYTES)]
-Timeout = Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("seconds as a number above 0")]
-Pause = Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("seconds as a number from 0")]
-Status = Annotated[Literal[502, 500], BeforeValidator(int), Allowed("502 or 500")]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning or error")
-]
-LogFormat = Annotated[Literal["json", "text"], Allowed("json or text")]
-Choice = Annotated[ModelChoice, PlainValidator(_choice), Allowed(MODEL_CHOICE)]
-Choices = Annotated[tuple[Choice, ...], BeforeValidator(_items), AfterValidator(_each_once)]
-ConfigPath = Annotated[ConfigFile, PlainValidator(_config)]
-ReadablePath = Annotated[Path, AfterValidator(_readable)]
-ApiKey = Annotated[
-    SecretStr, AfterValidator(_visible), Allowed("visible ASCII characters, no space among them")
-]
-ApiKeys = Annotated[tuple[ApiKey, ...], BeforeValidator(_items)]
-
-
 class Settings(BaseSettings):
     """What the operator chose, checked and never changed; `load` makes it."""
 
@@ -138,14 +84,22 @@ class Settings(BaseSettings):
     grpc_port: NoPort = 0
     """TCP port of gRPC; 0 is off, and all that this version knows."""
     registry: RegistryUrl | None = None
-    """Where models come from: a folder, as `file:///path` or a plain path. Needed to serve."""
+    """Where models come from: a folder, an Azure ML workspace or registry, or Blob storage.
+    None is the workspace that the older names tell of."""
     models: Choices | None = None
     """`name`, `name:version` or `name:latest`, comma-separated: loaded before readiness.
-    None is all in a local registry."""
+    None is all in a local registry, and none elsewhere."""
     default_model: ModelName | None = None
     """Name of the model that answers requests which name none; None is the only one there is."""
     config: ConfigPath | None = None
     """Path of the configuration file, in YAML, at most 1 MiB; held here as what it says."""
+    trust: TrustRule | None = None
+    """Whose code may run: all, pinned (digests that the file lists) or none; None is all for a
+    folder and for the workspace, pinned elsewhere."""
+    identity: Identity = "auto"
+    """Which credential Azure is asked with."""
+    azureml_client: AzuremlClient = "rest"
+    """What reads Azure ML's metadata: rest, or azure-ai-ml (sdk)."""
     on_demand: Flag = True
     """Other registered models are loaded on their first request."""
     on_demand_match: str = "*"
@@ -178,12 +132,24 @@ class Settings(BaseSettings):
     """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
     api_keys_file: ReadablePath | None = None
     """Path of a file with further keys."""
+    jwt_issuer: Texts | None = None
+    """Issuers of tokens that callers may show, comma-separated; None takes no tokens."""
+    jwt_audience: Texts | None = None
+    """Audiences of those tokens, comma-separated; needed with an issuer."""
+    jwt_roles: Texts | None = None
+    """App roles or scopes of which a token must have one; None asks for none."""
     metrics_open: Flag = True
     """`/metrics` is answered without a credential."""
     log_level: LogLevel = "info"
     """The least severe lines that are logged."""
     log_format: LogFormat | None = None
     """Form of a log line; None is text on a terminal and json elsewhere."""
+    telemetry: Telemetry = "opentelemetry"
+    """What sends to Application Insights: opentelemetry or opencensus."""
+    azure: AzureSettings = AzureSettings()
+    """Variables that other tools named: who and where this process is in Azure."""
+    insights: InsightsSettings = InsightsSettings()
+    """Variables that other tools named: where traces go."""
 
     @classmethod
     def settings_customise_sources(
@@ -203,7 +169,7 @@ class Settings(BaseSettings):
 
         Raises: SettingsError with every fault.
         """
-        fields = {PREFIX + name.upper(): name for name in cls.model_fields}
+        fields = {PREFIX + name.upper(): name for name in cls.model_fields if name not in _FOREIGN}
         named = {
             name: value
             for name, value in environ.items()
@@ -212,10 +178,13 @@ class Settings(BaseSettings):
         unknown = [_unknown_line(name, fields) for name in sorted(named.keys() - fields.keys())]
         values: dict[str, Any] = {"cache_dir": _cache_dir(environ)}
         values |= {fields[name]: value for name, value in named.items() if name in fields and value}
+        values["azure"] = AzureSettings.of(environ)
         try:
-            settings = cls(**values)
+            settings = cls(**values, insights=InsightsSettings.of(environ))
         except ValidationError as error:
             raise SettingsError(*unknown, *_lines(error)) from error
+        if settings.jwt_issuer and not settings.jwt_audience:
+            unknown.append("SERVE_JWT_AUDIENCE is empty; allowed: whom the issuer's tokens are for")
         if unknown:
             raise SettingsError(*unknown)
         return settings
@@ -225,11 +194,14 @@ class Settings(BaseSettings):
 
         Raises: SettingsError.
         """
-        if self.registry is None:
-            raise SettingsError(
-                "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models"
-            )
-        return self.registry
+        if self.registry is not None:
+            return self.registry
+        if self.azure.has_workspace:
+            return WORKSPACE
+        raise SettingsError(
+            "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models, or set "
+            "SUBSCRIPTION_ID, RESOURCE_GROUP and WORKSPACE_NAME of an Azure ML workspace"
+        )
 
     @property
     def named_models(self) -> tuple[ModelSettings, ...] | None:
