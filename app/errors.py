@@ -4,6 +4,7 @@ ServingError
   BadRequest              400  bad-request
     ModelNotNamed         400  model-not-named
   Unauthenticated         401  unauthenticated
+  Forbidden               403  forbidden
   NotFound                404  not-found
     ModelNotFound         404  model-not-found
   MethodNotAllowed        405  method-not-allowed
@@ -20,6 +21,7 @@ ServingError
     ModelInvalid               its files or its answers are at fault
       GoldenMismatch           its answers are not the known ones
     RegistryUnavailable        where it comes from cannot be read
+  IssuerUnavailable       503  issuer-unavailable
   DeadlineExceeded        504  deadline-exceeded
 
 All else that is raised is a bug: logged with its traceback, answered 500 `internal` without detail.
@@ -98,10 +100,17 @@ class ModelNotNamed(BadRequest):
 
 
 class Unauthenticated(ServingError):
-    """No credential, or one that is not known."""
+    """No credential, or one that is not known or not valid."""
 
     status = 401
     code = "unauthenticated"
+
+
+class Forbidden(ServingError):
+    """A credential that is known, and may not do this."""
+
+    status = 403
+    code = "forbidden"
 
 
 class NotFound(ServingError):
@@ -226,6 +235,13 @@ class GoldenMismatch(ModelInvalid):
 
 class RegistryUnavailable(ModelUnavailable):
     """The place where models come from cannot be read."""
+
+
+class IssuerUnavailable(ServingError):
+    """The issuer of a token cannot be asked for its keys, so nobody can say whether it is valid."""
+
+    status = 503
+    code = "issuer-unavailable"
 
 
 class DeadlineExceeded(ServingError):

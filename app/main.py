@@ -119,14 +119,12 @@ def create_app(
     """The ASGI application; `siblings` are there when it is one of several. Raises: as `build`."""
     parts = build(settings)
     draining = draining or Draining()
-    auth = Auth([key.get_secret_value() for key in settings.api_keys or ()], settings.api_keys_file)
-    if auth.is_open:
-        logger.warning("no API key is set: whoever reaches this server may score")
+    auth = _auth(settings)
     prometheus = Prometheus(lambda: _gauges(parts, parts.store.size_bytes()), siblings)
     access_log = AccessLog()
     exporters: list[Exporter] = [prometheus, access_log]
 
-    lifespan = _lifespan(parts, prometheus, access_log, has_siblings=siblings is not None)
+    lifespan = _lifespan(parts, auth, prometheus, access_log, has_siblings=siblings is not None)
     ids = IdSource()
     rest = FastAPI(
         title="aml-serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
@@ -148,8 +146,21 @@ def create_app(
     return Front(score, rest, exporters, draining)
 
 
+def _auth(settings: Settings) -> Auth:
+    tokens = None
+    if settings.jwt_issuer:
+        from app.auth.tokens import Tokens  # and with it PyJWT, only where there is an issuer
+
+        tokens = Tokens(settings.jwt_issuer, settings.jwt_audience or (), settings.jwt_roles or ())
+    keys = [key.get_secret_value() for key in settings.api_keys or ()]
+    auth = Auth(keys, settings.api_keys_file, tokens)
+    if auth.is_open:
+        logger.warning("no API key is set: whoever reaches this server may score")
+    return auth
+
+
 def _lifespan(
-    parts: Parts, prometheus: Prometheus, access_log: AccessLog, *, has_siblings: bool
+    parts: Parts, auth: Auth, prometheus: Prometheus, access_log: AccessLog, *, has_siblings: bool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     async def share() -> None:
         while True:
@@ -160,6 +171,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()  # what is imported stays: no collection need look at it, which takes 50 ms
+        auth.start()
         parts.catalog.start()
         sharing = asyncio.create_task(share()) if has_siblings else None
         try:
@@ -167,6 +179,7 @@ def _lifespan(
         finally:
             if sharing is not None:
                 sharing.cancel()
+            auth.close()
             await parts.close()
             prometheus.share(_gauges(parts, store_bytes=0))
             access_log.flush()

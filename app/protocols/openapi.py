@@ -11,7 +11,8 @@ from app.schema.examples import records
 
 _ERRORS: Final = {
     "400": "The body cannot be read",
-    "401": "No credential, or an unknown one",
+    "401": "No credential, or one that is not known or not valid",
+    "403": "The token lacks the role",
     "404": "No such model",
     "413": "The body is too large",
     "415": "The content type is not taken",
@@ -157,6 +158,6 @@ _USAGE: Final = {
             "description": "A line of help, and names",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
-        **_errors("401", "431"),
+        **_errors("401", "403", "431"),
     },
 }

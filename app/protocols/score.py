@@ -102,7 +102,7 @@ class ScoreEndpoint:
         trace.request_id = ids.request_id.decode("latin-1")
         try:
             ids.check()
-            asked = self._asked(scope, headers, receive, trace)
+            asked = await self._asked(scope, headers, receive, trace)
             if isinstance(asked, Query):
                 reply = await self._engine.infer(asked, self._codec, trace)
             else:
@@ -123,7 +123,7 @@ class ScoreEndpoint:
         await send({"type": "http.response.start", "status": reply.status, "headers": given})
         await send({"type": "http.response.body", "body": reply.body})
 
-    def _asked(
+    async def _asked(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
     ) -> Query | Reply:
         """What is to be inferred, or the answer to what needs no model."""
@@ -131,7 +131,7 @@ class ScoreEndpoint:
         method = scope["method"]
         if method == "OPTIONS":
             return Reply(200, [(b"allow", _ALLOW.encode())], b"")
-        caller = self._auth.verify(headers)
+        caller = await self._auth.verify(headers)
         if method in ("GET", "HEAD"):
             return self._usage(name)
         if method != "POST":

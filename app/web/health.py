@@ -37,7 +37,8 @@ def router(
         summary="Can requests be answered",
         description="With `?verbose`: each model with its state, step, reason and next try.",
         responses={
-            401: {"description": "No key, or an unknown one, and `verbose`."},
+            401: {"description": "No credential, or one that is not valid, and `verbose`."},
+            403: {"description": "A token without the role, and `verbose`."},
             503: {"description": "Not yet, or no more."},
         },
     )
@@ -46,14 +47,14 @@ def router(
         status = "draining" if draining.has_begun else "ready" if is_ready else "not ready"
         told: dict[str, Any] = {"status": status}
         if verbose is not None:
-            auth.verify(dict(request.headers.raw))
+            await auth.verify(dict(request.headers.raw))
             told["models"] = [_told(s) for s in catalog.status()]
         return JSONResponse(told, 200 if is_ready else 503)
 
     @routes.get("/metrics", summary="For Prometheus", include_in_schema=False)
     async def scrape(request: Request) -> Response:
         if not metrics_open:
-            auth.verify(dict(request.headers.raw))
+            await auth.verify(dict(request.headers.raw))
         return Response(metrics(), media_type="text/plain; version=0.0.4")
 
     return routes

@@ -5,6 +5,7 @@ It answers as login.microsoftonline.com and 169.254.169.254 do, to the real clie
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import uuid
@@ -79,10 +80,11 @@ class Authority(StandIn):
         return self.sign({name: value for name, value in told.items() if value is not None})
 
     def sign(self, claims: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> str:
-        """`claims` as they are, with RS256; `headers` change those of the token."""
+        """`claims` as they are, with RS256; `headers` change its own, None leaves out."""
         key = self._keys[-1]
         given = {"kid": key.id, **(headers or {})}
-        return jwt.encode(dict(claims), key.private, algorithm="RS256", headers=given)
+        told = {name: value for name, value in given.items() if value is not None}
+        return jwt.api_jws.encode(json.dumps(claims).encode(), key.private, "RS256", told)
 
     def public_key(self) -> bytes:
         """The newest, in PEM."""

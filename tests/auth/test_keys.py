@@ -23,20 +23,20 @@ def api_key(key: str | bytes) -> Mapping[bytes, bytes]:
     return {b"x-api-key": key.encode() if isinstance(key, str) else key}
 
 
-def test_without_keys_all_may_call() -> None:
+async def test_without_keys_all_may_call() -> None:
     auth = Auth([], None)
 
     assert auth.is_open
-    assert auth.verify({}) is None
+    assert await auth.verify({}) is None
     assert auth.knows({})
 
 
 @pytest.mark.parametrize("header", [bearer, api_key])
 @pytest.mark.parametrize(("key", "caller"), [(KEYS[0], "key-1"), (KEYS[1], "key-2")])
-def test_each_key_is_taken_in_either_header_and_named_without_it(
+async def test_each_key_is_taken_in_either_header_and_named_without_it(
     header: Callable[[str], Mapping[bytes, bytes]], key: str, caller: str
 ) -> None:
-    assert Auth(KEYS, None).verify(header(key)) == caller
+    assert await Auth(KEYS, None).verify(header(key)) == caller
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_each_key_is_taken_in_either_header_and_named_without_it(
         api_key("first-key,second-key-which-is-longer"),
     ],
 )
-def test_no_and_wrong_credentials_are_refused(headers: Mapping[bytes, bytes]) -> None:
+async def test_no_and_wrong_credentials_are_refused(headers: Mapping[bytes, bytes]) -> None:
     auth = Auth(KEYS, None)
 
     with pytest.raises(Unauthenticated) as caught:
-        auth.verify(headers)
+        await auth.verify(headers)
 
     assert caught.value.status == 401
     assert "first-key" not in str(caught.value)
@@ -69,27 +69,27 @@ def test_no_and_wrong_credentials_are_refused(headers: Mapping[bytes, bytes]) ->
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER   "])
-def test_the_scheme_is_read_in_any_case(scheme: bytes) -> None:
-    assert Auth(KEYS, None).verify({b"authorization": scheme + b"first-key "}) == "key-1"
+async def test_the_scheme_is_read_in_any_case(scheme: bytes) -> None:
+    assert await Auth(KEYS, None).verify({b"authorization": scheme + b"first-key "}) == "key-1"
 
 
-def test_a_key_counts_also_beside_a_token_that_a_gateway_added() -> None:
-    assert Auth(KEYS, None).verify({**bearer("a.b.c"), **api_key("first-key")}) == "key-1"
+async def test_a_key_counts_also_beside_a_token_that_a_gateway_added() -> None:
+    assert await Auth(KEYS, None).verify({**bearer("a.b.c"), **api_key("first-key")}) == "key-1"
 
 
 @pytest.mark.parametrize("key", ["schlüssel", "鍵", "clé-\udcff"])
-def test_a_key_may_have_any_characters(key: str) -> None:
+async def test_a_key_may_have_any_characters(key: str) -> None:
     credential = key.encode("utf-8", "surrogateescape")
 
-    assert Auth([key], None).verify(bearer(credential)) == "key-1"
+    assert await Auth([key], None).verify(bearer(credential)) == "key-1"
 
 
-def test_an_empty_key_neither_opens_the_door_nor_matches_an_empty_credential() -> None:
+async def test_an_empty_key_neither_opens_the_door_nor_matches_an_empty_credential() -> None:
     auth = Auth([""], None)
 
     assert not auth.is_open
     with pytest.raises(Unauthenticated):
-        auth.verify(api_key(""))
+        await auth.verify(api_key(""))
 
 
 @pytest.mark.parametrize("given", ["first-key", "second-key-which-is-longer", "x", "x" * 1000])
@@ -116,10 +116,10 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_keys_of_the_file_come_after_those_of_the_settings(file: Path) -> None:
+async def test_the_keys_of_the_file_come_after_those_of_the_settings(file: Path) -> None:
     auth = Auth(["zero"], file)
 
-    callers = [auth.verify(bearer(key)) for key in ("zero", "one", "two", "three")]
+    callers = [await auth.verify(bearer(key)) for key in ("zero", "one", "two", "three")]
     assert callers == ["key-1", "key-2", "key-3", "key-4"]
 
 
@@ -175,5 +175,5 @@ def test_keys_are_neither_logged_nor_kept(file: Path, caplog: pytest.LogCaptureF
     file.write_bytes(b"\xff")
     auth.knows(bearer("one"))
 
-    told = caplog.text + repr(vars(auth))
+    told = caplog.text + repr(vars(auth)) + repr(vars(auth._keys))
     assert [key for key in (*KEYS, "two", "three", "wrong-key") if key in told] == []
