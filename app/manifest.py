@@ -19,15 +19,34 @@ from typing import Any, Final
 
 import yaml
 
+from app import mlmodel
 from app.errors import ModelInvalid
+from app.mlmodel import MLmodel
 
 RUNTIME_OF: Final = {
+    ".cbm": "boosters",
     ".joblib": "sklearn",
     ".onnx": "onnx",
     ".pickle": "sklearn",
     ".pkl": "sklearn",
+    ".skops": "sklearn",
+    ".ubj": "boosters",
 }
 """Suffix of a model file -> the runtime that reads it."""
+
+_BY_CONTENT: Final = {
+    ".json": re.compile(rb'\s*\{\s*"learner"\s*:'),  # XGBoost
+    ".txt": re.compile(rb"tree\r?\nversion="),  # LightGBM
+}
+"""Suffix that much else has, too -> how the file of a booster begins."""
+
+_KINDS: Final = ", ".join(f"*{suffix}" for suffix in sorted([*RUNTIME_OF, *_BY_CONTENT]))
+
+_NEVER_MODELS: Final = frozenset(
+    {"golden.json", "input_example.json", "requirements.txt", "schema.json"}
+    | {"service_schema.json", "serving_input_example.json", "swagger.json", "swagger2.json"}
+    | {"swagger3.json", "swagger3.1.json"}
+)
 
 _KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "batching": dict,
@@ -71,6 +90,8 @@ class Manifest:
     tags: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
     """Package (lower case, dashes) -> its exact version at training, from `requirements.txt`."""
+    mlmodel: MLmodel | None = None
+    """What `MLmodel` says of a model in MLflow's format."""
 
 
 def read(folder: Path) -> Manifest:
@@ -83,36 +104,58 @@ def read(folder: Path) -> Manifest:
     _refuse_outside(folder)
     stated = _stated(folder)
     file = _model_file(folder, stated)
+    mlflow = _mlmodel(file)
+    saved_in = file.parent
+    if mlflow is not None:
+        file = saved_in / mlflow.file
+        if not _is_inside(folder.resolve(), file) or not file.is_file():
+            raise ModelInvalid(f"MLmodel names {mlflow.file!r}, which is not in the model folder")
+    schema = _schema(folder)
     golden = folder / "golden.json"
     return Manifest(
         folder=folder,
         file=file,
-        runtime=stated.get("runtime") or _runtime_of(file),
-        schema=_schema(folder),
+        runtime=stated.get("runtime") or (_runtime_of(file) if mlflow is None else mlflow.runtime),
+        schema=mlflow.schema if schema is None and mlflow is not None else schema,
         golden=golden if golden.is_file() else None,
         classes=tuple(stated.get("classes", ())),
-        result=stated.get("outputs"),
+        result=stated.get("outputs") or (None if mlflow is None else mlflow.result),
         max_rows=_max_rows(stated),
         threads=_at_least_one(stated, "threads"),
         timeout_s=_timeout_s(stated),
         description=stated.get("description", ""),
         tags={str(k): str(v) for k, v in stated.get("tags", {}).items()},
-        requirements=_requirements(folder),
+        requirements={
+            **_requirements(folder if mlflow is None else saved_in),
+            **({} if mlflow is None else mlflow.requirements),
+        },
+        mlmodel=mlflow,
     )
 
 
 def holds_model(folder: Path) -> bool:
     """Something in `folder` itself is, or names, a model file."""
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    return bool(_candidates(folder) or names & {"manifest.yaml", "score.py"})
+    return bool(_candidates(folder) or names & {"manifest.yaml", "score.py", mlmodel.FILE})
+
+
+def is_model_file(name: str) -> bool:
+    """A file called `name`, at the root of a model's folder, is or names the model."""
+    is_named = name in ("manifest.yaml", "score.py", mlmodel.FILE)
+    return is_named or (Path(name).suffix in RUNTIME_OF and not name.startswith("."))
+
+
+def file_sha256(path: Path) -> str:
+    """In hexadecimal digits. Blocking."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(folder: Path) -> str:
     """Sha256 over the sorted lines `sha256(file)  path` of all files. Blocking."""
     lines = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            sha = hashlib.file_digest(file, "sha256").hexdigest()
+        sha = file_sha256(path)
         lines.append(os.fsencode(f"{sha}  {path.relative_to(folder).as_posix()}"))
     return hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
 
@@ -184,6 +227,8 @@ def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
         if not _is_inside(folder.resolve(), path) or not path.is_file():
             raise ModelInvalid(f"manifest.yaml names {named!r}, which is not in the model folder")
         return path
+    if (folder / mlmodel.FILE).is_file():
+        return folder / mlmodel.FILE
     if (folder / "score.py").is_file():
         raise ModelInvalid(
             "score.py: scoring scripts are not served by this version; to serve a model file "
@@ -196,22 +241,42 @@ def _model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
             "name one in manifest.yaml (file: ...)"
         )
     if not found:
-        kinds = ", ".join(f"*{suffix}" for suffix in RUNTIME_OF)
-        empty = "the model folder is empty" if not any(folder.iterdir()) else "no model file found"
-        raise ModelInvalid(f"{empty}; looked for {kinds} and manifest.yaml")
+        return _nested(folder)
     return folder / found[0]
 
 
+def _nested(folder: Path) -> Path:
+    """The `MLmodel` of a run's artifacts, which hold the model as one folder among others."""
+    nested = list(folder.glob(f"*/{mlmodel.FILE}"))
+    if len(nested) == 1 and nested[0].is_file():
+        return nested[0]
+    empty = "the model folder is empty" if not any(folder.iterdir()) else "no model file found"
+    raise ModelInvalid(f"{empty}; looked for MLmodel, {_KINDS} and manifest.yaml")
+
+
+def _mlmodel(file: Path) -> MLmodel | None:
+    return mlmodel.read(file) if file.name == mlmodel.FILE else None
+
+
 def _candidates(folder: Path) -> list[str]:
-    """What could be the model by its name; hidden files never are."""
-    files = [p for p in folder.iterdir() if p.suffix in RUNTIME_OF and p.is_file()]
-    return sorted(path.name for path in files if not path.name.startswith("."))
+    """What could be the model, by its name or beginning; hidden files never are."""
+    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    return sorted(p.name for p in files if p.suffix in RUNTIME_OF or _is_booster(p))
+
+
+def _is_booster(file: Path) -> bool:
+    """A text of LightGBM or a JSON of XGBoost, told by how it begins."""
+    begins = _BY_CONTENT.get(file.suffix)
+    if begins is None or file.name in _NEVER_MODELS:
+        return False
+    with file.open("rb") as opened:
+        return begins.match(opened.read(100)) is not None
 
 
 def _runtime_of(file: Path) -> str:
-    runtime = RUNTIME_OF.get(file.suffix)
+    runtime = "boosters" if _is_booster(file) else RUNTIME_OF.get(file.suffix)
     if runtime is None:
-        raise ModelInvalid(f"no runtime reads {file.name}; known: *{', *'.join(RUNTIME_OF)}")
+        raise ModelInvalid(f"no runtime reads {file.name}; known: {_KINDS}")
     return runtime
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from app import golden, manifest, runtimes
 from app.batching import Batcher, Workers
-from app.errors import ModelUnavailable, ServingError
+from app.errors import ModelInvalid, ModelUnavailable, ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
-from app.registries import Registry
+from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
 from app.tensors import Model, ModelRef
+from app.trust import EVERYTHING, Trust, exposed
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ DEFAULT_MAX_ROWS: Final = 1024
 """Rows of a joint model call, unless the manifest or the configuration says otherwise."""
 
 Result = TypeVar("Result")
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,11 @@ class Options:
     max_rows: int | None = None
     threads: int | None = None
     timeout_s: float | None = None
+    trust: Trust = EVERYTHING
+
+
+DEFAULTS: Final = Options()
+"""What holds for a model of which the operator says nothing."""
 
 
 @dataclass(slots=True)
@@ -49,6 +59,7 @@ class Loaded:
     schema: Schema
     batcher: Batcher
     verdict: Verdict
+    details: Details
     digest: str
     size_bytes: int
     fetch_s: float
@@ -66,7 +77,10 @@ class _Found:
     """A model folder on disk, read but not loaded."""
 
     manifest: Manifest
+    details: Details
     digest: str
+    untrusted: str
+    """Why no code of it may run; empty: it may."""
     size_bytes: int
     fetch_s: float
 
@@ -94,6 +108,14 @@ class Pool:
             self._uses += 1
             loaded.last_use = self._uses
         return loaded
+
+    async def resolve(self, name: str, version: str | None, registry: Registry) -> ModelRef:
+        """The exact version. Raises: ModelNotFound, RegistryUnavailable."""
+        return await run_in(self._loaders, self._store.resolve, name, version, registry)
+
+    async def is_warm(self, registry: Registry) -> bool:
+        """Some model of it is on this disk."""
+        return await run_in(self._loaders, self._store.is_warm, registry)
 
     def peek(self, ref: ModelRef) -> Loaded | None:
         """As `get`, without counting as a use."""
@@ -135,7 +157,7 @@ class Pool:
         self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
     ) -> Loaded:
         started = time.perf_counter()
-        found = await run_in(self._loaders, self._read, ref, registry, tell)
+        found = await run_in(self._loaders, self._read, ref, registry, options, tell)
         self._reserve(ref, found.size_bytes, options)
         try:
             loaded = await run_in(self._loaders, self._load, ref, found, options, tell, started)
@@ -151,7 +173,9 @@ class Pool:
         )
         return loaded
 
-    def _read(self, ref: ModelRef, registry: Registry, tell: Callable[[str], None]) -> _Found:
+    def _read(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> _Found:
         """Blocking; in a loading thread."""
         tell("fetch")
         started = time.perf_counter()
@@ -159,7 +183,10 @@ class Pool:
         fetch_s = time.perf_counter() - started
         tell("verify")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return _Found(manifest.read(folder), manifest.digest(folder), size_bytes, fetch_s)
+        digest, untrusted = _verified(folder, options.trust)
+        details = self._store.details(ref, registry)
+        _check_registered(folder, digest, details)
+        return _Found(manifest.read(folder), details, digest, untrusted, size_bytes, fetch_s)
 
     def _reserve(self, ref: ModelRef, size_bytes: int, options: Options) -> None:
         """Refuse what could not stay; what is pinned counts from now on.
@@ -189,7 +216,7 @@ class Pool:
         tell("load")
         stated = found.manifest
         threads = self._threads(options, stated)
-        model = runtimes.load(stated, max(1, self._workers.threads // threads))
+        model = runtimes.load(stated, max(1, self._workers.threads // threads), found.untrusted)
         schema = Schema(model.signature)
         if guessed := ", ".join(model.signature.guessed[:5]):
             text = "%s: the types of %s are not known; a schema.json would name them"
@@ -203,6 +230,7 @@ class Pool:
             schema=schema,
             batcher=self._batcher(ref, model, verdict, options, stated),
             verdict=verdict,
+            details=found.details,
             digest=found.digest,
             size_bytes=found.size_bytes,
             fetch_s=found.fetch_s,
@@ -240,6 +268,43 @@ class Pool:
             if ref != keep and ref not in self._pinned:
                 logger.info("%s is unloaded to make room", ref)
                 del self._models[ref]
+
+
+def _verified(folder: Path, trust: Trust) -> tuple[str, str]:
+    """The digest of `folder`, and why no code in it may run (empty: it may).
+
+    Raises:
+        ModelInvalid: the configuration lists other digests, or who may change the folder after its
+            digest was computed could have any code run.
+    """
+    open_to_others = exposed(folder) if trust.rule == "pinned" else ""
+    digest = manifest.digest(folder)
+    if trust.excludes(digest):
+        raise ModelInvalid(
+            f"its digest is none of those in the configuration; to serve these files, add "
+            f"sha256: {digest} to the model there"
+        )
+    untrusted = trust.refusal(digest)
+    if open_to_others and not untrusted:
+        untrusted = (
+            f"its trust is pinned, and others may change {open_to_others} after its digest was "
+            "computed; take their right to write (chmod -R go-w) and let its owner be the server"
+        )
+    return digest, untrusted
+
+
+def _check_registered(folder: Path, digest: str, details: Details) -> None:
+    """Raises: ModelInvalid when the files are not those of which a digest was registered."""
+    registered = details.properties.get("sha256") or details.tags.get("sha256") or ""
+    if not _SHA256.fullmatch(registered) or registered == digest:
+        return
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if len(files) == 1 and manifest.file_sha256(files[0]) == registered:
+        return
+    raise ModelInvalid(
+        f"its files are not those that were registered: their sha256 is {digest}, the registry has "
+        f"{registered}; register it anew"
+    )
 
 
 async def run_in(loaders: Executor, work: Callable[..., Result], *given: Any) -> Result:

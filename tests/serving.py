@@ -27,6 +27,7 @@ from app.limits import Limits
 from app.manifest import Manifest
 from app.pool import Options, Pool
 from app.protocols.score import ScoreCodec
+from app.registries import Progress, nobody
 from app.registries.local import LocalRegistry
 from app.store import Store
 from app.telemetry import Trace
@@ -119,10 +120,10 @@ class CountedRegistry(LocalRegistry):
             raise RegistryUnavailable("the registry is away")
         return super().names()
 
-    def fetch(self, ref: ModelRef, target: Path) -> Path:
+    def fetch(self, ref: ModelRef, target: Path, told: Progress = nobody) -> Path:
         self.fetched.append(ref)
         assert self.gate.wait(GIVE_UP_S)
-        return super().fetch(ref, target)
+        return super().fetch(ref, target, told)
 
 
 @cache
@@ -212,10 +213,10 @@ def serving(folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int = 2) -> 
     made = Serving(registry, counted, store, Workers(threads), loaders, decoders)
     real = runtimes.load
 
-    def load(manifest: Manifest, threads: int) -> Model:
+    def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:
         name = manifest.folder.parent.name
         made.loads.append(name)
-        made.models[name] = Watched(real(manifest, threads))
+        made.models[name] = Watched(real(manifest, threads, untrusted))
         return made.models[name]
 
     monkeypatch.setattr(runtimes, "load", load)

@@ -23,13 +23,40 @@ def folder_of(root: Path, **files: str | bytes) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "runtime"),
-    [("m.onnx", "onnx"), ("m.joblib", "sklearn"), ("m.pkl", "sklearn"), ("m.pickle", "sklearn")],
+    [
+        ("m.onnx", "onnx"),
+        ("m.joblib", "sklearn"),
+        ("m.pkl", "sklearn"),
+        ("m.pickle", "sklearn"),
+        ("m.skops", "sklearn"),
+        ("m.cbm", "boosters"),
+        ("m.ubj", "boosters"),
+    ],
 )
 def test_a_bare_model_file_is_a_whole_model(tmp_path: Path, name: str, runtime: str) -> None:
     (tmp_path / name).touch()
 
     assert manifest.read(tmp_path) == Manifest(tmp_path, tmp_path / name, runtime)
     assert manifest.holds_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("m.txt", "tree\nversion=v4\n"),
+        ("m.txt", "tree\r\nversion=v4"),
+        ("m.json", ' {\n "learner": {'),
+    ],
+)
+def test_a_booster_is_told_by_how_its_file_begins(tmp_path: Path, name: str, begins: str) -> None:
+    for other in ("schema.json", "notes.txt", "words.json", "requirements.txt", "swagger.json"):
+        (tmp_path / other).write_text("{}")
+    assert not manifest.holds_model(tmp_path)
+    (tmp_path / name).write_text(begins)
+
+    assert manifest.holds_model(tmp_path)
+    found = manifest.read(tmp_path)
+    assert (found.file.name, found.runtime) == (name, "boosters")
 
 
 def test_every_key_of_a_manifest_is_read(tmp_path: Path) -> None:
@@ -89,7 +116,7 @@ WRONG = {
     "file: /etc/hostname": "names '/etc/hostname', which is not in the model folder",
     "file: gone.onnx": "names 'gone.onnx', which is not in the model folder",
     "file: .": "names '.', which is not in the model folder",
-    "file: README.md": "no runtime reads README.md; known: *.joblib, *.onnx, *.pickle, *.pkl",
+    "file: README.md": "no runtime reads README.md; known: *.cbm, *.joblib, *.json, *.onnx",
 }
 
 
@@ -126,7 +153,9 @@ def test_two_candidates_are_both_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_and_one_without_a_model_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ModelInvalid, match=r"the model folder is empty; looked for \*\.joblib"):
+    with pytest.raises(
+        ModelInvalid, match=r"the model folder is empty; looked for MLmodel, \*\.cbm, \*\.joblib"
+    ):
         manifest.read(tmp_path)
     assert not manifest.holds_model(tmp_path)
 

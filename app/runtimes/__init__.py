@@ -22,14 +22,16 @@ RUNTIMES: Final = {
 class Load(Protocol):
     """Reads the model of a manifest into memory."""
 
-    def __call__(self, manifest: Manifest, threads: int) -> Model:
+    def __call__(self, manifest: Manifest, threads: int, untrusted: str = "") -> Model:
         """Blocking; called in a loading thread.
 
         Args:
             threads: what one prediction may use.
+            untrusted: why no code of this model may run; empty: it may.
 
         Raises:
-            ModelInvalid: the file is not what the runtime reads, or needs what is not installed.
+            ModelInvalid: the file is not what the runtime reads, or needs what is not installed,
+                or is code that may not run. It names the mend.
         """
         ...
 
@@ -43,7 +45,7 @@ def declared_rank(schema: Mapping[str, Any] | None) -> int:
     return depth
 
 
-def load(manifest: Manifest, threads: int) -> Model:
+def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:
     """The model of `manifest`, by its runtime; see `Load`."""
     target = RUNTIMES.get(manifest.runtime)
     if target is None:
@@ -53,4 +55,4 @@ def load(manifest: Manifest, threads: int) -> Model:
     loader = cast(Load, getattr(import_module(module), name))
     if is_new:
         gc.freeze()  # a library stays: no garbage collection need look at it again
-    return loader(manifest, threads)
+    return loader(manifest, threads, untrusted)

@@ -142,8 +142,8 @@ class OnnxModel:
         return tuple(maps[0])
 
 
-def load(manifest: Manifest, threads: int) -> OnnxModel:
-    """See `runtimes.Load`; onnxruntime ignores OMP_NUM_THREADS, so `threads` is told to it."""
+def load(manifest: Manifest, threads: int, untrusted: str = "") -> OnnxModel:
+    """See `runtimes.Load`; a graph is no code. onnxruntime does not heed OMP_NUM_THREADS."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

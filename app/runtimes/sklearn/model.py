@@ -1,4 +1,4 @@
-"""Estimators saved by joblib or pickle: anything with `predict`."""
+"""Estimators saved by joblib, pickle or skops: anything with `predict`."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def _is_of_libraries(estimator: Any) -> bool:
     return roots <= {"builtins", "numpy", "scipy", "sklearn"}
 
 
-def load(manifest: Manifest, threads: int) -> SklearnModel:
+def load(manifest: Manifest, threads: int, untrusted: str = "") -> SklearnModel:
     """See `runtimes.Load`; scikit-learn takes its number of threads from the estimator."""
-    estimator = unpickled(manifest)
+    estimator = unpickled(manifest, untrusted)
     if not hasattr(estimator, "predict"):
         raise ModelInvalid(f"{manifest.file.name} holds a {type(estimator).__name__}, not a model")
     return SklearnModel(estimator, manifest)

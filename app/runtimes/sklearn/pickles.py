@@ -1,4 +1,4 @@
-"""Files of joblib and pickle: what is in them, or why it cannot be had here."""
+"""Files of joblib, pickle and skops: what is in them, or why it cannot be had here."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import logging
 import re
 import threading
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import joblib
 from sklearn.exceptions import InconsistentVersionWarning
 
+from app import opcodes
 from app.errors import ModelInvalid
 from app.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
 _catching_warnings = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+_ZIP: Final = b"PK\x03\x04"
+"""How a file of skops begins, whatever it is called."""
 
 _NO_CLASS: Final = (
     re.compile(r"Can't get attribute '(?P<name>.+?)' on <module '(?P<module>.+?)'"),
@@ -26,16 +32,21 @@ _NO_CLASS: Final = (
 """What pickle says of a name that its module has not, by protocol 4 and before it."""
 
 
-def unpickled(manifest: Manifest) -> Any:
+def unpickled(manifest: Manifest, untrusted: str) -> Any:
     """The object in the model file; packages that differ from those at training are warned about.
 
+    Args:
+        untrusted: why nothing may be imported that could do harm; empty: it may.
+
     Raises:
-        ModelInvalid: it cannot be read; the text names the module, class or versions at fault.
+        ModelInvalid: it may not, or cannot, be read; the text names the module, class or versions
+            at fault.
     """
+    read = _reader(manifest.file, untrusted)
     with _catching_warnings, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = joblib.load(manifest.file)
+            found = read(manifest.file)
         except (Exception, SystemExit) as error:  # unpickling runs any code and raises anything
             skew = _skew(caught)
             hint = f"; it {skew}" if skew else ""
@@ -45,6 +56,33 @@ def unpickled(manifest: Manifest) -> Any:
         logger.warning("%s %s", manifest.file.name, skew)
     _compare(manifest, ("numpy", "pandas") if skew else ("scikit-learn", "numpy", "pandas"))
     return found
+
+
+def _reader(file: Path, untrusted: str) -> Callable[[Path], Any]:
+    with file.open("rb") as opened:
+        is_skops = opened.read(len(_ZIP)) == _ZIP
+    if is_skops:
+        return _skops(file, untrusted)
+    if untrusted:
+        would = opcodes.told(file)
+        raise ModelInvalid(f"{file.name} is a pickle, which is code: {untrusted} ({would})")
+    reader: Callable[[Path], Any] = joblib.load
+    return reader
+
+
+def _skops(file: Path, untrusted: str) -> Callable[[Path], Any]:
+    """Every type in a skops file is named before it is imported."""
+    import skops.io  # only such files pay for it
+
+    try:
+        types = skops.io.get_untrusted_types(file=file)
+    except Exception as error:  # of a broken file it raises anything
+        raise ModelInvalid(f"{file.name} is no skops file: is it complete?") from error
+    if untrusted and types:
+        raise ModelInvalid(
+            f"{file.name} holds types that skops does not trust: {', '.join(types)}: {untrusted}"
+        )
+    return lambda path: skops.io.load(path, trusted=types)
 
 
 def _problem(error: BaseException) -> str:
