@@ -54,7 +54,7 @@ class Batcher:
         when it has to wait. For batches of few bytes: what is expected is known of such."""
         if batch.rows > _INLINE_ROWS or not self._workers.lets_inline(self._expected_s):
             return None
-        outcome = self._run_one(batch, outputs)
+        outcome = self._run_one(batch, outputs, trace)
         spent_s = outcome.ended_at - outcome.started_at
         self._workers.inlined(spent_s)
         self._learn(outcome, spent_s)
@@ -116,7 +116,7 @@ class Batcher:
     def run(self, group: list[Waiting]) -> Outcomes:
         """In a worker thread. Never raises; nothing when a joint call failed."""
         if len(group) == 1:
-            return [self._run_one(group[0].batch, group[0].outputs)]
+            return [self._run_one(group[0].batch, group[0].outputs, group[0].trace)]
         try:
             return self._run_joint(group)
         except BaseException:  # noqa: BLE001  # whoever is guilty is found call by call
@@ -175,14 +175,15 @@ class Batcher:
         parts = split(prediction, [waiting.batch.rows for waiting in group])
         return [Predicted(part, started_at, ended_at, batch.rows) for part in parts]
 
-    def _run_one(self, batch: Batch, outputs: tuple[str, ...]) -> Predicted | Failed:
+    def _run_one(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted | Failed:
         rows = batch.rows
         started_at = time.perf_counter()
         try:
             prediction = self._model.predict(batch, outputs)
         except BaseException as error:  # a model may raise anything, SystemExit too
             ended_at = time.perf_counter()
-            logger.exception("%s: the model's own code raised", self._label)
+            of_request = {"request_id": trace.request_id}
+            logger.exception("%s: the model's own code raised", self._label, extra=of_request)
             # Not the error itself: its traceback would keep the rows in memory.
             return Failed(type(error).__name__, started_at, ended_at, rows)
         return Predicted(prediction, started_at, time.perf_counter(), rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -11,8 +9,6 @@ from app.errors import MethodNotAllowed, NotFound, ServingError
 from app.ids import IdSource
 from app.protocols.score import refusal
 from app.telemetry import Trace
-
-logger = logging.getLogger(__name__)
 
 
 def answer_errors(app: FastAPI, ids: IdSource) -> None:
@@ -41,7 +37,5 @@ def answer_errors(app: FastAPI, ids: IdSource) -> None:
         return answered(request, NotFound("no such route; see /docs"))
 
     @app.exception_handler(Exception)
-    async def bug(request: Request, _: Exception) -> Response:  # the server logs its traceback
-        answer = answered(request, ServingError("an error of the server; its log has it"))
-        logger.error("a bug; request id %s", answer.headers.get("x-request-id"))
-        return answer
+    async def bug(request: Request, _: Exception) -> Response:  # the front logs its traceback
+        return answered(request, ServingError("an error of the server; its log has it"))

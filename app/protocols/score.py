@@ -100,6 +100,7 @@ class ScoreEndpoint:
         headers = dict(scope["headers"])
         ids = self._ids.of(headers)
         trace.request_id = ids.request_id.decode("latin-1")
+        trace.traceparent = headers.get(b"traceparent")
         try:
             ids.check()
             asked = await self._asked(scope, headers, receive, trace)
@@ -111,7 +112,8 @@ class ScoreEndpoint:
             trace.code = error.code
             reply = refusal(error, trace, headers)
         except Exception:
-            logger.exception("a bug; request id %s", trace.request_id)
+            told = {"request_id": trace.request_id}
+            logger.exception("a bug; request id %s", trace.request_id, extra=told)
             trace.code = ServingError.code
             bug = ServingError("an error of the server; its log has it")
             reply = refusal(bug, trace, headers)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:  # numpy comes with it, which who only writes logs need not have
     from app.tensors import ModelRef
+
+
+PROBES: Final = frozenset({"/livez", "/readyz", "/healthcheck", "/metrics"})
+"""Routes that are asked every few seconds, of which only failures are worth telling."""
 
 
 class Trace:
@@ -27,6 +31,7 @@ class Trace:
         "rows",
         "started_at",
         "status",
+        "traceparent",
     )
 
     def __init__(self, method: str) -> None:
@@ -38,6 +43,8 @@ class Trace:
         self.code = ""
         """The error code of a deliberate error; empty for an answer."""
         self.request_id = ""
+        self.traceparent: bytes | None = None
+        """The header of the request, as it came."""
         self.ref: ModelRef | None = None
         self.rows = 0
         self.batch_rows = 0

@@ -15,7 +15,7 @@ from typing import Final, TextIO
 
 import orjson
 
-from app.telemetry import Trace
+from app.telemetry import PROBES, Trace
 
 _FLUSH_S: Final = 0.2
 _MOST_KEPT: Final = 32
@@ -27,7 +27,6 @@ _PHASES: Final = {
     name: f"{name}_ms"
     for name in ("admit", "decode", "model", "queue", "predict", "deliver", "encode")
 }
-_PROBES: Final = frozenset({"/livez", "/readyz", "/healthcheck", "/metrics"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -107,7 +106,8 @@ class AccessLog:
                 handler.write(_line(at, trace) for at, trace in traces)
             else:
                 for at, trace in traces:
-                    handler.handle(self._record(at, trace))
+                    if _level(trace) >= handler.level:
+                        handler.handle(self._record(at, trace))
 
     def _record(self, at: float, trace: Trace) -> logging.LogRecord:
         told: dict[str, object] = {}
@@ -143,7 +143,7 @@ def _json(line: dict[str, object]) -> bytes:
 
 
 def _level(trace: Trace) -> int:
-    return logging.DEBUG if trace.status < 400 and trace.route in _PROBES else logging.INFO
+    return logging.DEBUG if trace.status < 400 and trace.route in PROBES else logging.INFO
 
 
 def _tell(trace: Trace, line: dict[str, object]) -> None:

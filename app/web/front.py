@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+import logging
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
+from app.errors import ServingError
 from app.telemetry import Exporter, Trace
 from app.web.exchange import Application, Message, Receive, Send
 from app.web.health import Draining
+
+logger = logging.getLogger(__name__)
 
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _CLOSE: Final = (b"connection", b"close")
@@ -56,15 +60,35 @@ class Front:
     async def _rest_of(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send, trace: Trace
     ) -> None:
+        is_answered = False
+
         async def send_on(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
                 trace.status = message["status"]
+                if trace.status >= 400:  # these answers have an id
+                    _name(trace, message["headers"])
             await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
 
+        trace.traceparent = dict(scope["headers"]).get(b"traceparent")
         if scope["method"] == "HEAD":  # the server leaves the body out (RFC 9110, section 9.3.2)
             scope = {**scope, "method": "GET"}
-        await self._rest(scope, receive, send_on)
+        try:
+            await self._rest(scope, receive, send_on)
+        except Exception:  # a bug, which Starlette raises again after its answer
+            if not is_answered:
+                raise
+            trace.code = ServingError.code
+            told = {"request_id": trace.request_id}
+            logger.exception("a bug; request id %s", trace.request_id, extra=told)
         trace.route = getattr(scope.get("route"), "path", trace.route)
+
+
+def _name(trace: Trace, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name == b"x-request-id":
+            trace.request_id = value.decode("latin-1")
 
 
 def _closing(send: Send) -> Send:
