@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.azure.fixtures import azure, running
 from tests.models import CONTRACT_MODELS
+
+__all__ = ["azure", "model_folders", "running"]
 
 # A slow machine is no fault. CI tries the same examples each time, people try new ones.
 settings.register_profile(
@@ -21,11 +24,29 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
+class Folders(Mapping[str, Path]):
+    """A model's folder by what it is, made when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: dict[str, Path] = {}
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self._made:
+            self._made[name] = CONTRACT_MODELS[name](self._root / name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CONTRACT_MODELS)
+
+    def __len__(self) -> int:
+        return len(CONTRACT_MODELS)
+
+
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """What a model is -> its folder, for every model of `CONTRACT_MODELS`; read only."""
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in CONTRACT_MODELS.items()}
+    return Folders(tmp_path_factory.mktemp("models"))
 
 
 @pytest.hookimpl(wrapper=True)

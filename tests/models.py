@@ -24,6 +24,7 @@ from app import golden, manifest, runtimes
 from app.schema import Schema
 from app.schema.examples import records
 from app.tensors import Array, Batch, Model, Prediction
+from tests import boosters
 
 Shape = Sequence[int | str | None] | None
 
@@ -140,6 +141,14 @@ def save_sklearn(folder: Path, estimator: Any, schema: Any = None) -> Path:
     return folder if schema is None else save(folder, "schema.json", json.dumps(schema).encode())
 
 
+def save_skops(folder: Path, estimator: Any) -> Path:
+    """`estimator` as `folder`/model.skops."""
+    import skops.io
+
+    content: bytes = skops.io.dumps(estimator)
+    return save(folder, "model.skops", content)
+
+
 def classifier(kinds: Any = KINDS) -> Any:
     """Of rows of two numbers."""
     return LogisticRegression().fit(ROWS, kinds)
@@ -185,6 +194,13 @@ CONTRACT_MODELS: dict[str, Callable[[Path], Path]] = {
     "sklearn two answers": lambda folder: save_sklearn(folder, several_classifier()),
     "sklearn text": lambda folder: save_sklearn(folder, text_classifier()),
     "sklearn frame": lambda folder: save_sklearn(folder, frame_classifier()),
+    "skops classifier": lambda folder: save_skops(folder, classifier()),
+    "skops frame": lambda folder: save_skops(folder, frame_classifier()),
+    "lightgbm": lambda folder: boosters.save(
+        folder, "model.txt", boosters.lightgbm("binary", boosters.MIXED)
+    ),
+    "xgboost": lambda folder: boosters.save(folder, "model.ubj", boosters.xgboost("classes")),
+    "catboost": lambda folder: boosters.save(folder, "model.cbm", boosters.catboost("values")),
 }
 """What it is -> what saves it into a folder; each runtime of the table at least once."""
 

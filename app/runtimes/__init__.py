@@ -10,9 +10,11 @@ from typing import Any, Final, Protocol, cast
 
 from app.errors import ModelInvalid
 from app.manifest import Manifest
-from app.tensors import Model
+from app.schema.declared import declare
+from app.tensors import Model, Signature
 
 RUNTIMES: Final = {
+    "boosters": "app.runtimes.boosters.model:load",
     "onnx": "app.runtimes.onnx:load",
     "sklearn": "app.runtimes.sklearn.model:load",
 }
@@ -43,6 +45,26 @@ def declared_rank(schema: Mapping[str, Any] | None) -> int:
         depth += 1
         schema = schema.get("items")
     return depth
+
+
+def signed(derived: Signature, manifest: Manifest) -> Signature:
+    """`derived` as the model folder declares it: by `schema.json`, else by MLflow's signature.
+
+    Raises:
+        ModelInvalid: the two contradict each other.
+    """
+    if manifest.schema is None:
+        return derived
+    if manifest.mlmodel is None or manifest.schema is not manifest.mlmodel.schema:
+        return declare(derived, manifest.schema)
+    is_matrix = manifest.schema.get("type") == "array" and len(derived.inputs) > 1
+    if is_matrix and manifest.schema.get("minItems") == len(derived.inputs):
+        return derived  # saved with an array in place of the frame: the columns go by position
+    try:
+        return declare(derived, manifest.schema)
+    except ModelInvalid as error:
+        told = str(error).replace("schema.json", "the signature in MLmodel")
+        raise ModelInvalid(f"{told}; a schema.json would take its place") from error
 
 
 def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:

@@ -14,9 +14,8 @@ import numpy as np
 
 from app.errors import ModelInvalid
 from app.manifest import Manifest
-from app.runtimes import declared_rank
+from app.runtimes import declared_rank, signed
 from app.schema import Schema
-from app.schema.declared import declare
 from app.schema.examples import records
 from app.tensors import Array, Batch, Prediction, Signature, TensorSpec, storage
 
@@ -89,7 +88,7 @@ class OnnxModel:
         graph = Signature(
             self._graph, outputs, result=result, aliases=aliases, classes=classes, guessed=guessed
         )
-        return graph if manifest.schema is None else declare(graph, manifest.schema)
+        return signed(graph, manifest)
 
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         """Blocking; onnxruntime lets go of the interpreter meanwhile."""

@@ -39,7 +39,7 @@ def test_every_runtime_has_a_model_here(model_folders: Mapping[str, Path]) -> No
 
 
 def test_an_unknown_runtime_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ModelInvalid, match="no runtime 'abacus'; known: onnx, sklearn"):
+    with pytest.raises(ModelInvalid, match="no runtime 'abacus'; known: boosters, onnx"):
         load(manifest.Manifest(tmp_path, tmp_path / "model.onnx", "abacus"), 1)
 
 

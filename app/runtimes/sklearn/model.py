@@ -9,12 +9,11 @@ import numpy as np
 
 from app.errors import ModelInvalid
 from app.manifest import Manifest
-from app.runtimes import declared_rank
+from app.runtimes import declared_rank, signed
 from app.runtimes.sklearn.inputs import derived_inputs
 from app.runtimes.sklearn.outputs import as_array, derived_outputs, listed_classes, observed
 from app.runtimes.sklearn.pickles import unpickled
 from app.schema import Schema
-from app.schema.declared import declare
 from app.schema.examples import records
 from app.tensors import Array, Batch, Prediction, Signature, TensorSpec
 
@@ -55,7 +54,7 @@ class SklearnModel:
             classes=manifest.classes or listed_classes(self._estimator),
             guessed=guessed,
         )
-        return derived if schema is None else declare(derived, schema)
+        return signed(derived, manifest)
 
     def _observed(self) -> tuple[TensorSpec, ...]:
         """The outputs as a made-up row shows them; as derived where no such row runs."""
