@@ -43,6 +43,8 @@ class Ingestion:
         self.spans: list[Span] = []
         self.status = 200
         """Of all answers; what is answered otherwise is not taken."""
+        self.refuses = False
+        """Each item by itself, in answers that are 206."""
         self.posts = 0
         self.is_held = False
         """Nothing is answered before the end."""
@@ -80,8 +82,8 @@ class Ingestion:
             assert time.monotonic() < until, (self.envelopes, self.spans)
             time.sleep(0.02)
 
-    def take(self, path: str, body: bytes) -> tuple[str, bytes]:
-        """Content type and body of the answer."""
+    def take(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        """Status, content type and body of the answer."""
         if path in TRACK:
             text = body.decode()
             items = (
@@ -89,12 +91,17 @@ class Ingestion:
                 if text.startswith("[")
                 else list(map(json.loads, text.split("\n")))
             )
+            if self.refuses:
+                whys = [
+                    {"index": index, "statusCode": 400, "message": "unlikely"}
+                    for index in range(len(items))
+                ]
+                return 206, "application/json", _answer(len(items), whys)
             self.envelopes += items
-            told = {"itemsReceived": len(items), "itemsAccepted": len(items), "errors": []}
-            return "application/json", json.dumps(told).encode()
+            return 200, "application/json", _answer(len(items), [])
         assert path == "/v1/traces", path
         self.spans += _spans(ExportTraceServiceRequest.FromString(body))
-        return "application/x-protobuf", ExportTraceServiceResponse().SerializeToString()
+        return 200, "application/x-protobuf", ExportTraceServiceResponse().SerializeToString()
 
 
 class _Server(ThreadingHTTPServer):
@@ -118,10 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
         if of.is_held:
             of.ending.wait()
             return
-        kind, answer = "application/json", b"{}"
-        if of.status == 200:
-            kind, answer = of.take(self.path, body)
-        self.send_response(of.status)
+        status, kind, answer = of.status, "application/json", b"{}"
+        if status == 200:
+            status, kind, answer = of.take(self.path, body)
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -129,6 +136,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """What came is kept."""
+
+
+def _answer(received: int, errors: list[dict[str, Any]]) -> bytes:
+    accepted = received - len(errors)
+    told = {"itemsReceived": received, "itemsAccepted": accepted, "errors": errors}
+    return json.dumps(told).encode()
 
 
 def _spans(told: ExportTraceServiceRequest) -> list[Span]:

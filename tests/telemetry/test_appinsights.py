@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from app.telemetry import Trace
 from app.telemetry.insights import exporters
 from app.telemetry.insights.feed import Feed
-from app.tensors import ModelRef
 from tests.azure.ingestion import Ingestion
+from tests.telemetry.traces import CALLER, ended
 
-CALLER = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 logger = logging.getLogger("app.x")
 
 
@@ -30,19 +27,6 @@ def feed(ingestion: Ingestion, request: pytest.FixtureRequest) -> Iterator[Feed]
     (feed,) = exporters(request.param, ingestion.connection_string, None, "fraud")
     yield feed
     feed.close()
-
-
-def ended(status: int = 200, code: str = "", **more: Any) -> Trace:
-    trace = Trace("POST")
-    trace.route, trace.code, trace.request_id = "/score/{model}", code, "my-id"
-    trace.ref, trace.rows = ModelRef("default", "churn", "2"), 3
-    for name, value in more.items():
-        setattr(trace, name, value)
-    at = trace.started_at
-    for after_ms, phase in enumerate(("decode", "queue", "predict", "encode"), 1):
-        trace.enter(phase, at + after_ms * 1e-4)
-    trace.end(status)
-    return trace
 
 
 def test_a_request_is_told_with_its_model_and_its_phases(feed: Feed, ingestion: Ingestion) -> None:

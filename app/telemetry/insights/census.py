@@ -17,6 +17,7 @@ from app.telemetry.insights.requests import Failure, Note, Phase, Request
 
 with warnings.catch_warnings():  # it asks for the locale in a way that ends with Python 3.15
     warnings.simplefilter("ignore", DeprecationWarning)
+    from opencensus.ext.azure.common import Options, utils
     from opencensus.ext.azure.common.protocol import Data, ExceptionData
     from opencensus.ext.azure.log_exporter import AzureLogHandler
     from opencensus.ext.azure.trace_exporter import AzureExporter
@@ -49,13 +50,14 @@ class OpenCensus:
             "timeout": 10.0,
         }
         try:
-            self._exporter = AzureExporter(**given)
-            self._handler = LogHandler(**given)
+            utils.validate_instrumentation_key(Options(**given).instrumentation_key)
         except ValueError as error:
             raise ValueError(
                 "APPLICATIONINSIGHTS_CONNECTION_STRING is a text that cannot be read; allowed: "
                 "InstrumentationKey=UUID;IngestionEndpoint=URL"
             ) from error
+        self._exporter = AzureExporter(**given)
+        self._handler = LogHandler(**given)
         self._tags = {
             "ai.cloud.role": service_name,
             "ai.cloud.roleInstance": socket.gethostname(),

@@ -58,9 +58,8 @@ class Feed:
         self._thread.join(_CLOSE_S)
         for outlet in self._outlets:
             outlet.close()
-        for outlet in self._outlets:
-            outlet.join(until - time.monotonic())
-        self._relay.close()
+        if all(outlet.has_ended(until - time.monotonic()) for outlet in self._outlets):
+            self._relay.close()
 
     def _put(self, told: Trace | Note) -> None:
         waiting = len(self._queue)

@@ -44,9 +44,10 @@ class Outlet:
         """What is there is still sent, if the process lives long enough."""
         self._closing.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait until it has ended."""
+    def has_ended(self, timeout_s: float) -> bool:
+        """Wait until it has."""
         self._thread.join(max(0.0, timeout_s))
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._closing.wait(_PERIOD_S):
