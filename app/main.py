@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app import __version__, quota
 from app.auth import Auth
+from app.azure.access import Access, Given
 from app.batching import Workers
 from app.catalog import Catalog, State, Wanted
 from app.engine import Engine
@@ -37,6 +38,7 @@ from app.telemetry.gauges import Gauges, ModelGauges
 from app.telemetry.logs import AccessLog
 from app.telemetry.prometheus import Prometheus
 from app.telemetry.siblings import SHARE_S, Siblings
+from app.trust import Trust
 from app.web import console, health
 from app.web.acceptor import Acceptor
 from app.web.front import Front
@@ -60,6 +62,7 @@ class Parts:
     workers: Workers
     loaders: ThreadPoolExecutor
     decoders: ThreadPoolExecutor
+    access: Access
     limits: Limits
     pool: Pool
     catalog: Catalog
@@ -71,6 +74,7 @@ class Parts:
         self.workers.close()
         self.loaders.shutdown(wait=False, cancel_futures=True)
         self.decoders.shutdown(wait=False, cancel_futures=True)
+        self.access.close()
 
 
 def build(settings: Settings) -> Parts:
@@ -87,11 +91,15 @@ def build(settings: Settings) -> Parts:
     decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
     pool = Pool(store, workers, loaders, budget_bytes=model_bytes)
     named = settings.named_models
+    access = Access(_given(settings))
+    registries = _registries(settings, access)
+    is_local = isinstance(registries["default"], LocalRegistry)
     catalog = Catalog(
-        _registries(settings),
+        registries,
         pool,
         loaders,
-        wanted=None if named is None else [_wanted(model) for model in named],
+        wanted=None if is_local and not named else [_wanted(m, settings) for m in named or ()],
+        options=Options(trust=_trust(settings, None, ())),
         default_model=settings.default_model,
         on_demand=settings.on_demand,
         on_demand_match=settings.on_demand_match,
@@ -110,7 +118,7 @@ def build(settings: Settings) -> Parts:
         timeout_s=settings.timeout_s,
         model_failure_status=settings.model_failure_status,
     )
-    return Parts(store, workers, loaders, decoders, limits, pool, catalog, engine)
+    return Parts(store, workers, loaders, decoders, access, limits, pool, catalog, engine)
 
 
 def create_app(
@@ -235,9 +243,19 @@ def _store(settings: Settings) -> Store:
     return store
 
 
-def _registries(settings: Settings) -> dict[str, Registry]:
+def _given(settings: Settings) -> Given:
+    azure = settings.azure
+    if azure.has_older_names:
+        logger.warning(
+            "TENANT_ID, CLIENT_ID and CLIENT_SECRET are taken as AZURE_TENANT_ID, AZURE_CLIENT_ID "
+            "and AZURE_CLIENT_SECRET, which other clients of Azure read"
+        )
+    return Given(**azure.told(), client=settings.azureml_client)
+
+
+def _registries(settings: Settings, access: Access) -> dict[str, Registry]:
     """By name; the first is the default one, the only one that must be there at the start."""
-    default = open_registry("default", settings.require_registry())
+    default = open_registry("default", settings.require_registry(), access, settings.identity)
     if isinstance(default, LocalRegistry):
         try:
             os.listdir(default.folder)
@@ -248,11 +266,21 @@ def _registries(settings: Settings) -> dict[str, Registry]:
             ) from error
     registries: dict[str, Registry] = {"default": default}
     for name, registry in settings.registries.items():
-        registries[name] = open_registry(name, registry.url)
+        identity = registry.identity or settings.identity
+        registries[name] = open_registry(name, registry.url, access, identity)
     return registries
 
 
-def _wanted(model: ModelSettings) -> Wanted:
+def _trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> Trust:
+    """As the file says of the registry, else SERVE_TRUST, else by whose place it is."""
+    place = settings.registries.get(registry or "")
+    url = settings.require_registry() if place is None else place.url
+    is_ours = "://" not in url or url.startswith(("file:", "azureml://workspace"))
+    stated = settings.trust if place is None or place.trust is None else place.trust
+    return Trust(stated or ("all" if is_ours else "pinned"), frozenset(digests))
+
+
+def _wanted(model: ModelSettings, settings: Settings) -> Wanted:
     return Wanted(
         name=model.name,
         version=model.version,
@@ -264,6 +292,7 @@ def _wanted(model: ModelSettings) -> Wanted:
             max_rows=model.batching.max_rows,
             threads=model.threads,
             timeout_s=model.timeout_s,
+            trust=_trust(settings, model.registry, model.sha256),
         ),
     )
 

@@ -1,15 +1,20 @@
 """Model folders on disk: fetched once for all processes of a node, whole or not there at all.
 
 models/KEY/NAME/VERSION/    published by one rename
+details/KEY/NAME/VERSION    what the registry told of it, as JSON
+latest/KEY/NAME             versions that were the newest, one a line, the last one first
 partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
 locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name
 """
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import hashlib
+import json
+import logging
 import os
 import shutil
 import uuid
@@ -18,12 +23,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from app.errors import ModelInvalid, ModelUnavailable
-from app.registries import Registry
+from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
+from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
+
+logger = logging.getLogger(__name__)
 
 _ROOM: Final = "room"
 """The lock of whoever counts, evicts and publishes."""
+_NEWEST_KEPT: Final = 5
 
 
 class Store:
@@ -39,7 +47,7 @@ class Store:
         Raises:
             OSError: the folder cannot be made or written.
         """
-        for name in ("models", "partial", "locks"):
+        for name in ("models", "details", "latest", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         with self._locked(_ROOM, wait=False):
             pass  # so that a folder that is there and cannot be written is told now
@@ -48,7 +56,44 @@ class Store:
                 if is_mine:
                     shutil.rmtree(leftover, ignore_errors=True)
 
-    def get(self, ref: ModelRef, registry: Registry) -> Path:
+    def resolve(self, name: str, version: str | None, registry: Registry) -> ModelRef:
+        """The exact version. One that is here is not asked for, and while the registry is away the
+        newest is the last that was found to be it, if it is here.
+
+        Raises:
+            ModelNotFound, RegistryUnavailable: as `Registry.resolve`.
+        """
+        if version is not None and is_name(name) and is_name(version):
+            ref = ModelRef(registry.name, name, version)
+            if self._published(ref, registry).is_dir():
+                return ref
+        try:
+            ref = registry.resolve(name, version)
+        except RegistryUnavailable as error:
+            kept = None if version is not None else self._newest(name, registry)
+            if kept is None:
+                raise
+            logger.warning("%s is served from the cache: %s", kept, error)
+            return kept
+        if version is None:
+            self._note_newest(ref, registry)
+        return ref
+
+    def is_warm(self, registry: Registry) -> bool:
+        """Some model of it is here."""
+        return any(True for _ in (self._folder / "models" / registry.key).glob("*/*"))
+
+    def details(self, ref: ModelRef, registry: Registry) -> Details:
+        """What the registry told of `ref` when it was fetched."""
+        try:
+            told = json.loads(
+                self._place("details", registry.key, ref.name, ref.version).read_bytes()
+            )
+            return Details(**told)
+        except (OSError, ValueError, TypeError):
+            return Details()
+
+    def get(self, ref: ModelRef, registry: Registry, told: Progress = nobody) -> Path:
         """The folder of `ref`, fetched when it is not here yet.
 
         Raises:
@@ -56,12 +101,12 @@ class Store:
             ModelInvalid: the registry has no files for it.
             ModelUnavailable: the disk is full, or the files are more than the store may hold.
         """
-        published = self._folder / "models" / registry.key / ref.name / ref.version
+        published = self._published(ref, registry)
         try:
             if _is_used(published):
                 return published
             with self._locked(_id(ref, registry), wait=True):
-                return published if _is_used(published) else self._fetch(ref, registry, published)
+                return published if _is_used(published) else self._fetch(ref, registry, told)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -69,14 +114,16 @@ class Store:
         """Of all published model folders."""
         return sum(_size(version) for version in self._versions())
 
-    def _fetch(self, ref: ModelRef, registry: Registry, published: Path) -> Path:
+    def _fetch(self, ref: ModelRef, registry: Registry, told: Progress) -> Path:
+        published = self._published(ref, registry)
         partial = self._folder / "partial" / _id(ref, registry)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
-            found = registry.fetch(ref, partial)
+            found = registry.fetch(ref, partial, told)
             if found != partial:
                 return found
+            self._write_details(ref, registry)
             if not any(path.is_file() for path in partial.rglob("*")):
                 raise ModelInvalid(f"the registry has no files for {ref}")
             os.utime(partial)
@@ -104,6 +151,36 @@ class Store:
             leaving = self._folder / "partial" / uuid.uuid4().hex
             version.rename(leaving)  # gone at once for the others, never half gone
             shutil.rmtree(leaving, ignore_errors=True)
+            self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+
+    def _published(self, ref: ModelRef, registry: Registry) -> Path:
+        return self._place("models", registry.key, ref.name, ref.version)
+
+    def _place(self, *parts: str) -> Path:
+        return self._folder.joinpath(*parts)
+
+    def _write_details(self, ref: ModelRef, registry: Registry) -> None:
+        path = self._place("details", registry.key, ref.name, ref.version)
+        _write(path, json.dumps(dataclasses.asdict(registry.details(ref))))
+
+    def _newest(self, name: str, registry: Registry) -> ModelRef | None:
+        """The last of the versions found to be the newest that is here."""
+        if not is_name(name):
+            return None
+        for version in _lines(self._place("latest", registry.key, name)):
+            ref = ModelRef(registry.name, name, version)
+            if is_name(version) and self._published(ref, registry).is_dir():
+                return ref
+        return None
+
+    def _note_newest(self, ref: ModelRef, registry: Registry) -> None:
+        """Best effort: without it a restart needs the registry."""
+        path = self._place("latest", registry.key, ref.name)
+        before = _lines(path)
+        if before[:1] != [ref.version]:
+            others = [version for version in before if version != ref.version]
+            with suppress(OSError):
+                _write(path, "\n".join([ref.version, *others[: _NEWEST_KEPT - 1]]))
 
     def _versions(self) -> list[Path]:
         return [path for path in (self._folder / "models").glob("*/*/*") if path.is_dir()]
@@ -129,6 +206,24 @@ class Store:
 
 def _id(ref: ModelRef, registry: Registry) -> str:
     return hashlib.sha256(f"{registry.key}/{ref.name}/{ref.version}".encode()).hexdigest()[:32]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _is_used(folder: Path) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.azure.access import Access, Given
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
-from app.registries import open_registry
+from app.registries import Details, open_registry
 from app.store import Store
 from tests.writers import Empty, Writer, is_whole, leftovers, ref
 
@@ -145,7 +146,7 @@ def test_a_folder_in_place_is_neither_copied_nor_counted(store: Store, tmp_path:
     place = tmp_path / "registry/churn/1"
     place.mkdir(parents=True)
     (place / "model.onnx").write_bytes(b"x" * 5000)
-    registry = open_registry("here", str(tmp_path / "registry"))
+    registry = open_registry("here", str(tmp_path / "registry"), Access(Given()))
 
     found = store.get(registry.resolve("churn", None), registry)
 
@@ -187,3 +188,61 @@ def test_opening_twice_keeps_what_is_there(store: Store) -> None:
 
     assert is_whole(store.get(ref("a"), registry))
     assert registry.fetched == [ref("a")]
+
+
+def test_an_exact_version_that_is_here_is_not_asked_for(store: Store) -> None:
+    registry = Writer()
+    store.get(ref("a", "2"), registry)
+
+    assert store.resolve("a", "2", registry) == ref("a", "2")
+    assert registry.asked == []
+    assert store.resolve("a", "3", registry) == ref("a", "3")
+    assert registry.asked == ["3"]
+
+
+def test_while_the_registry_is_away_the_newest_is_the_last_one_found_that_is_here(
+    store: Store,
+) -> None:
+    registry = Writer()
+    for newest in ("4", "7"):
+        registry.newest = newest
+        store.get(store.resolve("a", None, registry), registry)
+    registry.newest = "9"
+    store.resolve("a", None, registry)  # found, and never fetched
+    registry.is_away = True
+
+    assert store.resolve("a", None, registry) == ref("a", "7")
+
+
+@pytest.mark.parametrize("name", ["a", "..", "a/b", ""])
+def test_a_registry_that_is_away_is_told_when_nothing_is_here(store: Store, name: str) -> None:
+    registry = Writer()
+    registry.is_away = True
+
+    with pytest.raises(RegistryUnavailable, match="the registry is away"):
+        store.resolve(name, None, registry)
+    assert not store.is_warm(registry)
+
+
+def test_what_the_registry_tells_is_kept_with_the_files_and_leaves_with_them(
+    store: Store, tmp_path: Path
+) -> None:
+    registry = Writer(size=600)
+    store.get(ref("a"), registry)
+    registry.is_away = True
+
+    assert store.details(ref("a"), registry) == Details("about a:1", tags={"stage": "prod"})
+    assert store.is_warm(registry)
+    store.get(ref("b"), registry)  # which takes the room of a
+
+    assert store.details(ref("a"), registry) == Details()
+    assert [p.name for p in (tmp_path / "details").rglob("*") if p.is_file()] == ["1"]
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"colour": 1}', b"\xff"])
+def test_broken_details_are_none(store: Store, tmp_path: Path, text: bytes) -> None:
+    registry = Writer()
+    store.get(ref("a"), registry)
+    (tmp_path / "details/writer/a/1").write_bytes(text)
+
+    assert store.details(ref("a"), registry) == Details()

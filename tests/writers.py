@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from app.errors import RegistryUnavailable
+from app.registries import Details, Progress, nobody
 from app.tensors import ModelRef
 
 
@@ -20,14 +22,29 @@ class Writer:
         self.log = log
         self.fetched: list[ModelRef] = []
         self.error: Exception | None = None
+        self.newest = "1"
+        self.is_away = False
+        self.asked: list[str | None] = []
+
+    def describe(self) -> dict[str, str]:
+        return {}
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
-        return ModelRef(self.name, name, version or "1")
+        self.asked.append(version)
+        if self.is_away:
+            raise RegistryUnavailable("the registry is away")
+        return ModelRef(self.name, name, version or self.newest)
 
     def names(self) -> list[str]:
         return []
 
-    def fetch(self, ref: ModelRef, target: Path) -> Path:
+    def versions(self, name: str) -> list[str]:
+        return [self.newest]
+
+    def details(self, ref: ModelRef) -> Details:
+        return Details(f"about {ref}", tags={"stage": "prod"})
+
+    def fetch(self, ref: ModelRef, target: Path, told: Progress = nobody) -> Path:
         self.fetched.append(ref)
         if self.log is not None:
             with self.log.open("a") as log:
@@ -44,7 +61,7 @@ class Writer:
 class Empty(Writer):
     """A registry that has folders and no files."""
 
-    def fetch(self, ref: ModelRef, target: Path) -> Path:
+    def fetch(self, ref: ModelRef, target: Path, told: Progress = nobody) -> Path:
         (target / "sub").mkdir()
         return target
 

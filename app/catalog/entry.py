@@ -7,13 +7,12 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from app.errors import ModelNotFound, ModelUnavailable, ServingError
-from app.pool import Loaded, Options, Pool, run_in
+from app.pool import Loaded, Options, Pool
 from app.registries import Registry
 from app.tensors import ModelRef
 
@@ -72,7 +71,6 @@ class Entry:
         wanted: Wanted,
         registry: Registry,
         pool: Pool,
-        loaders: Executor,
         failed: Callable[[Entry, ServingError], None],
         *,
         is_named: bool,
@@ -89,7 +87,6 @@ class Entry:
         self.was_tried = False
         self.was_ready = False
         self._pool = pool
-        self._loaders = loaders
         self._tell_failed = failed
         self._first_retry_s = first_retry_s
         self._reason = ""  # text only: an error would keep the model that failed in memory
@@ -173,9 +170,7 @@ class Entry:
         wanted = self.wanted
         try:
             self._tell("resolve")
-            self.ref = await run_in(
-                self._loaders, self.registry.resolve, wanted.name, wanted.version
-            )
+            self.ref = await self._pool.resolve(wanted.name, wanted.version, self.registry)
             loaded = await self._pool.load(self.ref, self.registry, wanted.options, self._tell)
         except ServingError as error:
             return self._failed(error)
@@ -198,7 +193,7 @@ class Entry:
         self._failures += 1
         wait_s = min(LAST_RETRY_S, self._first_retry_s * 2 ** min(self._failures - 1, 10))
         jitter = random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-        self._next_try_at = time.monotonic() + wait_s * jitter
+        self._next_try_at = time.monotonic() + max(wait_s * jitter, error.retry_after_s or 0)
         self._tell_failed(self, error)
         return error
 

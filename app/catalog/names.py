@@ -7,17 +7,20 @@ import bisect
 import difflib
 import fnmatch
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import TypeVar
 
 from app.catalog.entry import FIRST_RETRY_S, LAST_RETRY_S, Entry, Status, Wanted
 from app.catalog.lookups import UNKNOWN_S, Key, LookUps
 from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
-from app.pool import Loaded, Pool, run_in
+from app.pool import DEFAULTS, Loaded, Options, Pool, run_in
 from app.registries import Registry, is_name, version_age
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Catalog:
@@ -33,9 +36,14 @@ class Catalog:
         default_model: str | None,
         on_demand: bool,
         on_demand_match: str,
+        options: Options = DEFAULTS,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        """The first of `registries` is the default one; `wanted` None: every model it has."""
+        """The first of `registries` is the default one; `wanted` None: every model it has.
+
+        Args:
+            options: of models of the default registry that are not listed.
+        """
         self._registries = registries
         self._default_registry = next(iter(registries.values()))
         self._pool = pool
@@ -43,6 +51,7 @@ class Catalog:
         self._default_model = default_model
         self._on_demand = on_demand
         self._on_demand_match = on_demand_match
+        self._options = options
         self._first_retry_s = first_retry_s
         self._entries: dict[Key, Entry] = {}
         self._answers: dict[str, Key] = {}
@@ -52,16 +61,18 @@ class Catalog:
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_discovering = wanted is None
+        self._is_within_reach = False
         self.registry_errors = 0
+        self.place: Mapping[str, str] = {}
+        """What the default registry tells of itself: id, name, location; empty until it does."""
         for model in wanted or ():
             self._name(model)
         if default_model is not None and default_model not in self._answers:
-            self._name(Wanted(default_model, is_preloaded=False, is_required=False))
+            self._name(self._unlisted(default_model))
 
     def start(self) -> None:
         """Begin to load what is to be preloaded; returns at once."""
-        if self._is_discovering:
-            self._spawn(self._discover())
+        self._spawn(self._discover() if self._is_discovering else self._reach())
         for entry in self._entries.values():
             if entry.is_awaited:
                 self._spawn(entry.keep())
@@ -77,12 +88,14 @@ class Catalog:
 
     @property
     def is_ready(self) -> bool:
-        """Every required model has been there once, and every other preloaded one was tried."""
-        return not self._is_discovering and all(
-            entry.was_ready if entry.wanted.is_required else entry.was_tried
-            for entry in self._entries.values()
-            if entry.is_awaited
-        )
+        """Every required model has been there once, and every other preloaded one was tried.
+
+        With none of them: the registry was reached once, or models of it are on this disk.
+        """
+        awaited = [entry for entry in self._entries.values() if entry.is_awaited]
+        if self._is_discovering or not awaited:
+            return not self._is_discovering and self._is_within_reach
+        return all(e.was_ready if e.wanted.is_required else e.was_tried for e in awaited)
 
     def names(self) -> list[str]:
         """Of the models served, sorted."""
@@ -149,7 +162,6 @@ class Catalog:
             wanted,
             registry,
             self._pool,
-            self._loaders,
             self._failed,
             is_named=is_named,
             first_retry_s=self._first_retry_s,
@@ -160,7 +172,7 @@ class Catalog:
         if not is_name(name) or (version is not None and not is_name(version)):
             raise ModelNotFound("a model's name and version are letters, digits, '.', '_' and '-'")
         key = (name, version)
-        wanted = Wanted(name, version, is_preloaded=False, is_required=False)
+        wanted = self._unlisted(name, version)
         self._look_ups.recall(key)
         if not self._on_demand or not fnmatch.fnmatchcase(name, self._on_demand_match):
             if self._is_discovering:
@@ -177,6 +189,9 @@ class Catalog:
         if version is None:
             self._answers[name] = key
         return entry
+
+    def _unlisted(self, name: str, version: str | None = None) -> Wanted:
+        return Wanted(name, version, is_preloaded=False, is_required=False, options=self._options)
 
     def _not_read(self) -> ModelUnavailable:
         return ModelUnavailable("the registry has not been read yet", retry_after_s=1)
@@ -210,22 +225,33 @@ class Catalog:
 
     async def _discover(self) -> None:
         """Name every model of the registry, as soon as it can be read."""
-        wait_s = self._first_retry_s
-        while True:
-            try:
-                names = await run_in(self._loaders, self._default_registry.names)
-            except ServingError as error:
-                self.registry_errors += 1
-                logger.warning("%s; next try in %.0f s", error, wait_s)
-                await asyncio.sleep(wait_s)
-                wait_s = min(LAST_RETRY_S, wait_s * 2)
-            else:
-                break
+        names = await self._until_read(self._default_registry.names)
         if not names:
             logger.warning("there are no models in the registry")
         for name in names:
-            self._spawn(self._name(Wanted(name, is_required=False)).keep())
+            wanted = Wanted(name, is_required=False, options=self._options)
+            self._spawn(self._name(wanted).keep())
         self._is_discovering = False
+        self._is_within_reach = True
+
+    async def _reach(self) -> None:
+        """Learn what the registry tells of itself, as soon as it can be read."""
+        self.place = await self._until_read(self._default_registry.describe)
+        self._is_within_reach = True
+
+    async def _until_read(self, ask: Callable[[], Result]) -> Result:
+        """What the default registry answers, asked again until it does."""
+        wait_s = self._first_retry_s
+        while True:
+            try:
+                return await run_in(self._loaders, ask)
+            except ServingError as error:
+                self.registry_errors += 1
+                logger.warning("%s; next try in %.0f s", error, wait_s)
+            is_warm = await self._pool.is_warm(self._default_registry)
+            self._is_within_reach = self._is_within_reach or is_warm
+            await asyncio.sleep(wait_s)
+            wait_s = min(LAST_RETRY_S, wait_s * 2)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from app import manifest
 from app.errors import ModelNotFound, RegistryUnavailable
-from app.registries import is_name, version_age
+from app.registries import Details, Progress, is_name, nobody, version_age
 from app.tensors import ModelRef
+
+if TYPE_CHECKING:
+    from app.azure.access import Access
 
 _ONLY: Final = "1"
 """The version of a model at the root of its folder."""
@@ -20,10 +23,18 @@ _ONLY: Final = "1"
 class LocalRegistry:
     """Models are served from where they lie; nothing is copied."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(
+        self, name: str, url: str, access: Access | None = None, identity: str = ""
+    ) -> None:
+        """A folder asks nobody: `access` and `identity` are not looked at."""
         self.name = name
         self.folder = _folder(url).resolve()
         self.key = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+
+    def describe(self) -> dict[str, str]:
+        """See `Registry`; nothing is told of a folder."""
+        self.names()
+        return {}
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
         """See `Registry`; the newest is the highest number, or the last in natural order."""
@@ -31,7 +42,7 @@ class LocalRegistry:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3)
             raise ModelNotFound(f"no model {name[:255]!r} in the registry", near=near)
-        versions = self.versions(name)
+        versions = self._versions(name)
         if version is not None and version not in versions:
             raise ModelNotFound(
                 f"model {name} has no version {version[:255]!r}",
@@ -48,9 +59,17 @@ class LocalRegistry:
         return sorted(path.name for path in folders if _is_model(path.name))
 
     def versions(self, name: str) -> list[str]:
-        """Oldest first: numbers, after them the others in natural order; one at least.
+        """See `Registry`; numbers, after them the others in natural order."""
+        return self._versions(name) if name in self.names() else []
 
-        A folder with neither models nor versions is version 1 too, so that its load can say so.
+    def details(self, ref: ModelRef) -> Details:
+        """See `Registry`; a folder's manifest tells, which is read when it is loaded."""
+        self.resolve(ref.name, ref.version)
+        return Details()
+
+    def _versions(self, name: str) -> list[str]:
+        """One at least: a folder with neither models nor versions is one too, so that its load
+        can say so.
         """
         folder = self.folder / name
         try:
@@ -61,7 +80,7 @@ class LocalRegistry:
             raise _unavailable(error) from error
         return sorted(names, key=version_age) or [_ONLY]
 
-    def fetch(self, ref: ModelRef, target: Path) -> Path:
+    def fetch(self, ref: ModelRef, target: Path, told: Progress = nobody) -> Path:
         """See `Registry`; never `target`."""
         self.resolve(ref.name, ref.version)
         folder = self.folder / ref.name

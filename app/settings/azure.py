@@ -6,7 +6,7 @@ Not here: those that begin with SERVE_ (`variables`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 from pydantic import SecretStr
@@ -78,6 +78,16 @@ class AzureSettings:
             storage_sas=_secret(given.get("AZURE_STORAGE_SAS_TOKEN")),
             has_older_names=is_older,
         )
+
+    def told(self) -> dict[str, str | None]:
+        """Each by its name, also the secrets."""
+        values = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name != "has_older_names"
+        }
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in values.items()
+        }
 
     @property
     def has_workspace(self) -> bool:

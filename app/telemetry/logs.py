@@ -29,6 +29,10 @@ _PHASES: Final = {
 }
 
 
+_QUIET: Final = ("azure", "msal", "urllib3", "requests", "opentelemetry", "opencensus")
+"""Loggers that tell of their own requests, signatures of addresses included: errors only."""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, what `extra` gave, traceback."""
 
@@ -71,6 +75,8 @@ def configure(level: str, log_format: str | None, stream: TextIO = sys.stderr) -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel("ERROR")
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).setLevel("WARNING" if level != "debug" else "DEBUG")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from app import __version__
 from app.auth import Auth
 from app.catalog import Catalog, State, Status
+from app.registries import Details
 
 
 class Draining:
@@ -70,7 +72,7 @@ def _add_alive(routes: APIRouter, catalog: Catalog, auth: Auth) -> None:
         told: dict[str, Any] = {"HealthStatus": "Okay"}
         if auth.knows(dict(request.headers.raw)):
             told |= {
-                "WorkspaceDetails": "{}",
+                "WorkspaceDetails": json.dumps(dict(catalog.place)),
                 "Version": __version__,
                 "Models": [f"{s.name}:{s.version}" for s in catalog.status() if s.loaded],
             }
@@ -102,7 +104,20 @@ def _told(status: Status) -> dict[str, Any]:
             "schema": "derived" if loaded.schema.signature.declared is None else "declared",
             "checked": loaded.verdict.checked,
             "joining": loaded.verdict.joining,
+            **_registered(loaded.details),
             "size_bytes": loaded.size_bytes,
             "load_s": round(loaded.load_s, 3),
         }
     return told
+
+
+def _registered(details: Details) -> dict[str, Any]:
+    """What the registry tells of a version, as far as it does."""
+    told = {
+        "description": details.description,
+        "stage": details.stage,
+        "created_at": details.created_at,
+        "tags": dict(details.tags),
+        "properties": dict(details.properties),
+    }
+    return {key: value for key, value in told.items() if value}

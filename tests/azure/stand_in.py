@@ -23,6 +23,11 @@ class Request:
     """Of the query and of the form."""
     headers: Mapping[str, str]
     """Lower-case names."""
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body or b"{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +134,31 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
-        values = {**parse_qs(url.query), **parse_qs(self.rfile.read(length).decode())}
+        body = self.rfile.read(length)
+        is_form = "form" in (self.headers.get("Content-Type") or "")
+        values = {**parse_qs(url.query), **parse_qs(body.decode() if is_form else "")}
         request = Request(
             self.command,
             url.path,
             {name: value[0] for name, value in values.items()},
             {name.lower(): value for name, value in self.headers.items()},
+            body,
         )
         answer = self.server.of.told(request)
         if answer is None:
             return
-        body = json.dumps(answer.body).encode()
+        sent = json.dumps(answer.body).encode()
         self.send_response(answer.status)
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(sent))}
         for name, value in {**headers, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(sent)
 
     def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
         self.do_GET()
 
     def log_message(self, *_: Any) -> None:

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.azure.access import Access, Given
 from app.errors import ModelNotFound
 from app.registries import REGISTRIES, Registry, is_name, open_registry, version_age
 from app.tensors import ModelRef
+from tests.azure.authority import SECRET
+from tests.azure.control_plane import CONTAINER, REGISTRY, REGISTRY_CONTAINER
+from tests.azure.fixtures import Azure
+from tests.azure.storage import KEY
 
 MODELS = {
     "churn": ["1", "2", "10"],
@@ -21,26 +26,88 @@ MODELS = {
 }
 """Name -> its versions, oldest first; each holds a file that says which it is."""
 
-Make = Callable[[Path], Registry]
+Make = Callable[[Path, pytest.FixtureRequest], Registry]
 
 
-def make_local(root: Path) -> Registry:
+def make_local(root: Path, _: pytest.FixtureRequest) -> Registry:
     for name, versions in MODELS.items():
         for version in reversed(versions):
             folder = root / name / version
             folder.mkdir(parents=True)
             (folder / "model.onnx").write_text(f"{name} {version}")
-    return open_registry("here", f"file://{root}")
+    return open_registry("here", f"file://{root}", Access(Given()))
 
 
-REGISTRY_OF = {"file": make_local}
-"""Scheme -> what makes a registry there with `MODELS` in it."""
+def make_blob(root: Path, request: pytest.FixtureRequest) -> Registry:
+    azure: Azure = request.getfixturevalue("azure")
+    fill(azure, "models")
+    access = azure.access(storage_sas=azure.storage.sas("models"))
+    return open_registry("here", f"{azure.storage.url}/models/contract", access)
 
 
-@pytest.fixture(params=REGISTRIES)
+def make_azureml(client: str, place: str) -> Make:
+    def make(root: Path, request: pytest.FixtureRequest) -> Registry:
+        azure: Azure = request.getfixturevalue("azure")
+        fill(azure, CONTAINER if place == "workspace" else REGISTRY_CONTAINER)
+        for name, versions in MODELS.items():
+            for version in versions:
+                azure.plane.register(name, version, f"contract/{name}/{version}", place=place)
+        url = "azureml://workspace" if place == "workspace" else f"azureml://registries/{REGISTRY}"
+        return open_registry("here", url, azure.access(client=client))
+
+    return make
+
+
+def fill(azure: Azure, container: str) -> None:
+    """Write the files of `MODELS`, once for a run."""
+    if f"contract {container}" not in azure.done:
+        files = {(n, v): f"contract/{n}/{v}/model.onnx" for n, vs in MODELS.items() for v in vs}
+        azure.storage.put(container, {f: " ".join(nv).encode() for nv, f in files.items()})
+        azure.done.add(f"contract {container}")
+
+
+REGISTRY_OF = {
+    "file": make_local,
+    "https": make_blob,
+    "azureml, workspace, rest": make_azureml("rest", "workspace"),
+    "azureml, workspace, sdk": make_azureml("sdk", "workspace"),
+    "azureml, registry, rest": make_azureml("rest", "registry"),
+    "azureml, registry, sdk": make_azureml("sdk", "registry"),
+}
+"""Scheme and more -> what makes a registry there with `MODELS` in it."""
+
+
+@pytest.fixture(params=REGISTRY_OF)
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     make: Make = REGISTRY_OF[request.param]
-    return make(tmp_path)
+    return make(tmp_path, request)
+
+
+def test_every_kind_of_registry_owes_it() -> None:
+    assert {kind.partition(",")[0] for kind in REGISTRY_OF} == set(REGISTRIES)
+
+
+def test_versions_are_listed_oldest_first(registry: Registry) -> None:
+    assert {name: registry.versions(name) for name in MODELS} == MODELS
+    assert registry.versions("nobody") == []
+
+
+def test_a_registry_tells_of_itself_and_never_a_secret(registry: Registry) -> None:
+    told = registry.describe()
+
+    assert set(told) <= {"id", "name", "location"}
+    assert SECRET not in str(told)
+    assert KEY not in str(told)
+
+
+def test_each_byte_of_a_fetch_is_told(registry: Registry, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    told: list[tuple[int, int]] = []
+
+    folder = registry.fetch(ModelRef("here", "churn", "10"), target, lambda *n: told.append(n))
+
+    assert folder != target or told[-1] == (8, 8)
 
 
 def test_names_are_listed_sorted(registry: Registry) -> None:

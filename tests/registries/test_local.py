@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import manifest
+from app.azure.access import Access, Given
 from app.errors import ModelInvalid, ModelNotFound, RegistryUnavailable
 from app.registries import open_registry
 from app.registries.local import LocalRegistry
@@ -97,7 +98,7 @@ def test_links_inside_the_registry_are_followed(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_told_without_its_path(tmp_path: Path) -> None:
-    registry = open_registry("here", f"file://{tmp_path}/gone")
+    registry = open_registry("here", f"file://{tmp_path}/gone", Access(Given()))
 
     for ask in (registry.names, lambda: registry.resolve("churn", None)):
         with pytest.raises(RegistryUnavailable) as caught:
@@ -147,7 +148,7 @@ def test_a_model_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_is_named_by_a_file_url_or_a_path(url: str, folder: str) -> None:
-    registry = open_registry("here", url)
+    registry = open_registry("here", url, Access(Given()))
 
     assert isinstance(registry, LocalRegistry)
     assert registry.folder == Path(folder).resolve()
@@ -156,7 +157,7 @@ def test_a_folder_is_named_by_a_file_url_or_a_path(url: str, folder: str) -> Non
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("ftp://host/models", "no registry speaks ftp://; known: file://"),
+        ("ftp://host/models", "no registry speaks ftp://; known: azureml://, file://, https://"),
         ("file://host/models", "a file:// URL has three slashes: file:///path"),
         ("file://models", "a file:// URL has three slashes: file:///path"),
         ("file:///models?version=1", "a file:// URL has no \\? and no #"),
@@ -166,7 +167,7 @@ def test_a_folder_is_named_by_a_file_url_or_a_path(url: str, folder: str) -> Non
 )
 def test_a_url_of_no_registry_is_refused(url: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        open_registry("here", url)
+        open_registry("here", url, Access(Given()))
 
 
 def test_registries_at_different_places_have_different_keys(tmp_path: Path) -> None:
