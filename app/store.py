@@ -40,6 +40,8 @@ class Store:
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self._folder = folder
         self._budget_bytes = budget_bytes
+        self._newest_found: dict[tuple[str, str], str] = {}
+        """Registry's key and name -> what it last said is the newest."""
 
     def open(self) -> None:
         """Make the folders, and take away what a killed process left half done.
@@ -76,7 +78,9 @@ class Store:
             logger.warning("%s is served from the cache: %s", kept, error)
             return kept
         if version is None:
-            self._note_newest(ref, registry)
+            self._newest_found[registry.key, name] = ref.version
+            if self._published(ref, registry).is_dir():
+                self._note_newest(ref, registry)
         return ref
 
     def is_warm(self, registry: Registry) -> bool:
@@ -131,6 +135,8 @@ class Store:
                 self._make_room(_size(partial))
                 published.parent.mkdir(parents=True, exist_ok=True)
                 partial.rename(published)
+            if self._newest_found.get((registry.key, ref.name)) == ref.version:
+                self._note_newest(ref, registry)
             return published
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,120 @@
+"""What a process is made of between the protocols and the disk, built from settings."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from app import quota
+from app.azure.access import Access
+from app.batching import Workers
+from app.catalog import Catalog
+from app.engine import Engine
+from app.limits import Limits
+from app.main import sources
+from app.pool import Options, Pool
+from app.registries.local import LocalRegistry
+from app.settings import Settings, SettingsError
+from app.store import Store
+
+_LOADERS: Final = 4
+"""Models that are fetched or loaded at the same time."""
+_DECODERS: Final = 1
+"""Large bodies that are decoded at the same time; first come, first served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process is made of; the command line uses some of it without a server."""
+
+    store: Store
+    workers: Workers
+    loaders: ThreadPoolExecutor
+    decoders: ThreadPoolExecutor
+    access: Access
+    limits: Limits
+    pool: Pool
+    catalog: Catalog
+    engine: Engine
+
+    async def close(self) -> None:
+        """Let go of tasks and threads."""
+        await self.catalog.close()
+        self.workers.close()
+        self.loaders.shutdown(wait=False, cancel_futures=True)
+        self.decoders.shutdown(wait=False, cancel_futures=True)
+        self.access.close()
+
+
+def build(settings: Settings) -> Parts:
+    """Everything between the protocols and the disk.
+
+    Raises:
+        SettingsError: no registry is named or there, or the cache folder cannot be written.
+        ValueError: the URL of a registry is of no known kind.
+    """
+    body_bytes, model_bytes = _budgets(settings)
+    store = open_store(settings)
+    workers = Workers(_of_pod(settings.threads or quota.cpu_count(), settings))
+    loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
+    decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
+    pool = Pool(store, workers, loaders, budget_bytes=model_bytes)
+    named = settings.named_models
+    access = sources.access(settings)
+    registries = sources.registries(settings, access)
+    is_local = isinstance(registries["default"], LocalRegistry)
+    catalog = Catalog(
+        registries,
+        pool,
+        loaders,
+        wanted=None
+        if is_local and not named
+        else [sources.wanted(m, settings) for m in named or ()],
+        options=Options(trust=sources.trust(settings, None, ())),
+        default_model=settings.default_model,
+        on_demand=settings.on_demand,
+        on_demand_match=settings.on_demand_match,
+    )
+    of_client = settings.client_max_in_flight
+    limits = Limits(
+        max_in_flight=_of_pod(settings.max_in_flight, settings),
+        client_max_in_flight=None if of_client is None else _of_pod(of_client, settings),
+        body_memory_bytes=body_bytes,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    engine = Engine(
+        limits,
+        catalog,
+        decoders,
+        timeout_s=settings.timeout_s,
+        model_failure_status=settings.model_failure_status,
+    )
+    return Parts(store, workers, loaders, decoders, access, limits, pool, catalog, engine)
+
+
+def _of_pod(amount: int, settings: Settings) -> int:
+    """The part of it that one worker has."""
+    return max(1, amount // settings.workers)
+
+
+def _budgets(settings: Settings) -> tuple[int, int]:
+    """Bytes for bodies, bytes for models; of this process."""
+    limit = quota.memory_bytes()
+    bodies = settings.body_memory_bytes or limit // 10
+    rest = max(0, limit - settings.workers * quota.resident_bytes() - bodies)
+    models = settings.memory_bytes or int(0.8 * rest)
+    return _of_pod(bodies, settings), _of_pod(models, settings)
+
+
+def open_store(settings: Settings) -> Store:
+    """The model folders on disk. Raises: SettingsError: they cannot be written."""
+    store = Store(settings.cache_dir, settings.cache_bytes)
+    try:
+        store.open()
+    except OSError as error:
+        raise SettingsError(
+            f"SERVE_CACHE_DIR is a path that cannot be written ({error.strerror}); "
+            "allowed: a folder, or where one can be made"
+        ) from error
+    return store

@@ -1,0 +1,78 @@
+"""Where models come from, by the settings: registries, who asks them, what is wanted of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from app.azure.access import Access, Given
+from app.catalog import Wanted
+from app.pool import Options
+from app.registries import Registry, open_registry
+from app.registries.local import LocalRegistry
+from app.settings import ModelSettings, Settings, SettingsError
+from app.trust import Trust
+
+logger = logging.getLogger(__name__)
+
+
+def access(settings: Settings) -> Access:
+    """Which Azure, and who asks it."""
+    azure = settings.azure
+    if azure.has_older_names:
+        logger.warning(
+            "TENANT_ID, CLIENT_ID and CLIENT_SECRET are taken as AZURE_TENANT_ID, AZURE_CLIENT_ID "
+            "and AZURE_CLIENT_SECRET, which other clients of Azure read"
+        )
+    return Access(Given(**azure.told(), client=settings.azureml_client))
+
+
+def registries(settings: Settings, access: Access) -> dict[str, Registry]:
+    """By name; the first is the default one, the only one that must be there at the start.
+
+    Raises:
+        SettingsError: it is a folder that cannot be read.
+        ValueError: the URL of a registry is of no known kind, or lacks what it needs.
+    """
+    default = open_registry("default", settings.require_registry(), access, settings.identity)
+    if isinstance(default, LocalRegistry):
+        try:
+            os.listdir(default.folder)
+        except OSError as error:
+            raise SettingsError(
+                f"SERVE_REGISTRY is a path that cannot be read ({error.strerror}); "
+                "allowed: a folder of models"
+            ) from error
+    opened: dict[str, Registry] = {"default": default}
+    for name, registry in settings.registries.items():
+        identity = registry.identity or settings.identity
+        opened[name] = open_registry(name, registry.url, access, identity)
+    return opened
+
+
+def trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> Trust:
+    """As the file says of the registry, else SERVE_TRUST, else by whose place it is."""
+    place = settings.registries.get(registry or "")
+    url = settings.require_registry() if place is None else place.url
+    is_ours = "://" not in url or url.startswith(("file:", "azureml://workspace"))
+    stated = settings.trust if place is None or place.trust is None else place.trust
+    return Trust(stated or ("all" if is_ours else "pinned"), frozenset(digests))
+
+
+def wanted(model: ModelSettings, settings: Settings) -> Wanted:
+    """What the operator says of one model, for the catalog."""
+    return Wanted(
+        name=model.name,
+        version=model.version,
+        registry=model.registry or "",
+        is_preloaded=model.preload,
+        is_required=model.required,
+        options=Options(
+            is_pinned=model.pin,
+            max_rows=model.batching.max_rows,
+            threads=model.threads,
+            timeout_s=model.timeout_s,
+            trust=trust(settings, model.registry, model.sha256),
+        ),
+    )
