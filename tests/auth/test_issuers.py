@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -133,6 +134,7 @@ async def test_an_issuer_that_never_answers_holds_nobody_but_its_own_callers(
         await asyncio.sleep(0)
         turns += 1
     assert turns > 100
+    assert all(one.daemon for one in threading.enumerate() if one.name == "issuer")
     with pytest.raises(IssuerUnavailable):
         await waiting
 
@@ -151,9 +153,9 @@ async def test_who_leaves_does_not_stop_the_fetch(authority: Authority) -> None:
     ("status", "body", "headers", "said"),
     [
         (200, {"issuer": "https://other.test/"}, {}, "another issuer"),
-        (200, {"jwks_uri": "http://localhost/keys"}, {}, "https"),
-        (200, {"jwks_uri": "file:///etc/passwd"}, {}, "https"),
-        (200, {"jwks_uri": 5}, {}, "https"),
+        (200, {"jwks_uri": "http://localhost/keys"}, {}, "published over https"),
+        (200, {"jwks_uri": "file:///etc/passwd"}, {}, "published over https"),
+        (200, {"jwks_uri": 5}, {}, "published over https"),
         (200, {"issuer": None}, {}, "KeyError|another issuer"),
         (302, {}, {"Location": "/elsewhere"}, "302"),
         (404, {}, {}, "404"),

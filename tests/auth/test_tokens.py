@@ -91,6 +91,18 @@ REFUSED: Mapping[str, tuple[Callable[[Authority], str | bytes], str]] = {
     "no JSON": (lambda a: b"a.b.c", "neither"),
     "empty": (lambda a: b"..", "neither"),
     "deep": (lambda a: part(b"[" * 60_000) + b".e30.e30", "neither"),
+    "deep claims": (
+        lambda a: part({"alg": "RS256"}) + b"." + part(b"[" * 60_000) + b".",
+        "neither",
+    ),
+    "a long number": (
+        lambda a: part({"alg": "RS256"}) + b"." + part(b"9" * 9999) + b".",
+        "neither",
+    ),
+    "a surrogate": (
+        lambda a: part(b'{"alg":"RS256","kid":"\\ud800"}') + b".e30.",
+        "another issuer",
+    ),
     "a list": (lambda a: part({"alg": "RS256", "kid": "k"}) + b"." + part([1]) + b".", "neither"),
     "no text": (lambda a: b"\xff\x00.\xff.\xff", "neither"),
     "one part": (lambda a: b"not-a-token", "not known"),
