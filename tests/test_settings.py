@@ -368,7 +368,7 @@ def test_without_a_registry_there_is_no_serving() -> None:
     )
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
         Settings.load({}).require_registry()
-    assert Settings.load({"SERVE_REGISTRY": "/models"}).require_registry() == "/models"
+    assert Settings.load({"SERVE_REGISTRY": "/models"}).require_registry().url == "/models"
 
 
 # Secrets
@@ -560,6 +560,13 @@ def test_a_registry_that_nobody_defined_is_a_fault(configure: Configure) -> None
     )
 
 
+def test_without_another_the_first_registry_of_the_file_is_the_default_one(
+    configure: Configure,
+) -> None:
+    settings = configure("registries: {west: {url: /west, trust: none}, east: {url: /east}}")
+    assert settings.require_registry() == RegistrySettings("/west", trust="none")
+
+
 def test_a_file_over_its_limit_is_not_parsed(tmp_path: Path) -> None:
     config = tmp_path / "serve.yaml"
     config.write_text("#" * (2**20 + 1))
@@ -595,7 +602,7 @@ WORKSPACE = {"SUBSCRIPTION_ID": "s", "RESOURCE_GROUP": "g", "WORKSPACE_NAME": "w
 def test_the_six_older_names_are_an_identity_and_a_workspace() -> None:
     settings = Settings.load({**OLDER, **WORKSPACE})
     azure = settings.azure
-    assert settings.require_registry() == "azureml://workspace"
+    assert settings.require_registry().url == "azureml://workspace"
     assert (azure.tenant_id, azure.client_id, azure.has_older_names) == ("t", "c", True)
     assert (azure.subscription_id, azure.resource_group, azure.workspace_name) == ("s", "g", "w")
     assert "hunter2" not in repr(settings)

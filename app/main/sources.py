@@ -35,7 +35,9 @@ def registries(settings: Settings, access: Access) -> dict[str, Registry]:
         SettingsError: it is a folder that cannot be read.
         ValueError: the URL of a registry is of no known kind, or lacks what it needs.
     """
-    default = open_registry("default", settings.require_registry(), access, settings.identity)
+    first = settings.require_registry()
+    identity = first.identity or settings.identity
+    default = open_registry("default", first.url, access, identity)
     if isinstance(default, LocalRegistry):
         try:
             os.listdir(default.folder)
@@ -53,11 +55,10 @@ def registries(settings: Settings, access: Access) -> dict[str, Registry]:
 
 def trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> Trust:
     """As the file says of the registry, else SERVE_TRUST, else by whose place it is."""
-    place = settings.registries.get(registry or "")
-    url = settings.require_registry() if place is None else place.url
-    is_ours = "://" not in url or url.startswith(("file:", "azureml://workspace"))
-    stated = settings.trust if place is None or place.trust is None else place.trust
-    return Trust(stated or ("all" if is_ours else "pinned"), frozenset(digests))
+    place = settings.registries[registry] if registry else settings.require_registry()
+    is_ours = "://" not in place.url or place.url.startswith(("file:", "azureml://workspace"))
+    rule = place.trust or settings.trust or ("all" if is_ours else "pinned")
+    return Trust(rule, frozenset(digests))
 
 
 def wanted(model: ModelSettings, settings: Settings) -> Wanted:

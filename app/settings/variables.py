@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     """TCP port of gRPC; 0 is off, and all that this version knows."""
     registry: RegistryUrl | None = None
     """Where models come from: a folder, an Azure ML workspace or registry, or Blob storage.
-    None is the workspace that the older names tell of."""
+    None is the workspace that the older names tell of, else the first of the file's."""
     models: Choices | None = None
     """`name`, `name:version` or `name:latest`, comma-separated: loaded before readiness.
     None is all in a local registry, and none elsewhere."""
@@ -189,15 +189,17 @@ class Settings(BaseSettings):
             raise SettingsError(*unknown)
         return settings
 
-    def require_registry(self) -> str:
-        """SERVE_REGISTRY, without which there is nothing to serve.
+    def require_registry(self) -> RegistrySettings:
+        """The default one: SERVE_REGISTRY, else the workspace, else the first of the file.
 
-        Raises: SettingsError.
+        Raises: SettingsError: there is none, and so nothing to serve.
         """
         if self.registry is not None:
-            return self.registry
+            return RegistrySettings(self.registry)
         if self.azure.has_workspace:
-            return WORKSPACE
+            return RegistrySettings(WORKSPACE)
+        if self.registries:
+            return next(iter(self.registries.values()))
         raise SettingsError(
             "SERVE_REGISTRY is not set: name a folder of models, e.g. file:///models, or set "
             "SUBSCRIPTION_ID, RESOURCE_GROUP and WORKSPACE_NAME of an Azure ML workspace"
