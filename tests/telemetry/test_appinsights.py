@@ -138,12 +138,12 @@ def test_what_is_recorded_arrives_while_the_server_runs(feed: Feed, ingestion: I
 def test_of_many_in_a_second_few_are_told_and_for_how_many_they_stand(
     feed: Feed, ingestion: Ingestion
 ) -> None:
-    for _ in range(3000):
+    for _ in range(500):
         feed.record(ended())
     feed.close()
 
     requests = ingestion.data("Request")
     rates = [100 if request["sampleRate"] in (None, 100) else 5 for request in requests]
-    assert 20 <= rates.count(100) <= 100  # as many seconds as it took, at 20 each
-    assert 60 <= rates.count(5) <= 260
+    assert 10 <= rates.count(100) <= 50  # as many seconds as it took, at 10 each
+    assert 4 <= rates.count(5) <= 60  # about 25
     assert {phase["sampleRate"] for phase in ingestion.data("RemoteDependency")} >= {5}

@@ -17,6 +17,8 @@ from app.telemetry.insights.outlet import Outlet
 from app.telemetry.insights.relay import Relay
 from app.telemetry.insights.requests import Note, Request
 
+__all__ = ["Destination", "Feed", "exporters"]
+
 _DESTINATIONS: Final = {
     "opentelemetry": "app.telemetry.insights.monitor:AzureMonitor",
     "opencensus": "app.telemetry.insights.census:OpenCensus",

@@ -95,7 +95,9 @@ class Feed:
         notes = self._pending.pop(trace.request_id, []) if self._pending else []
         caller = Caller.of(trace.traceparent)
         trace_id = new_trace_id() if caller is None else caller.trace_id
-        if notes or trace.status >= 500:
+        if trace.route in PROBES:
+            kind = Kind.PROBE
+        elif notes or trace.status >= 500:
             kind = Kind.FAILED
         elif caller is None:
             kind = Kind.ORDINARY

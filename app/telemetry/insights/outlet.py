@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -15,8 +14,10 @@ if TYPE_CHECKING:
 
 _PERIOD_S: Final = 1.0
 _MOST_KEPT: Final = 1000
-_AT_ONCE: Final = 32
-"""Sent together; making ready so many takes some 20 ms of CPU."""
+_AT_ONCE: Final = 8
+"""Sent together; making them ready keeps the event loop waiting for some milliseconds."""
+_PAUSE_S: Final = 0.05
+"""Until the next ones."""
 
 
 class Outlet:
@@ -65,7 +66,8 @@ class Outlet:
             except Exception as error:  # noqa: BLE001  # the top of this thread, which must live on
                 if self._seldom.allows():
                     logger.warning("%s: nothing sent: %s", self._name, type(error).__name__)
-            time.sleep(0.001)  # the event loop has its turn
+            if self._queue:
+                self._closing.wait(_PAUSE_S)
         if self.dropped > self._told and self._seldom.allows():
             self._told = self.dropped
             logger.warning("%s takes too little: %d not sent so far", self._name, self.dropped)

@@ -44,12 +44,14 @@ class Relay(logging.Handler):
         """From now on."""
         for library in self._loggers:
             library.addHandler(self)
+            library.setLevel(logging.WARNING)
             library.propagate = False
 
     def close(self) -> None:
         """Their lines go where they went before."""
         for library in self._loggers:
             library.removeHandler(self)
+            library.setLevel(logging.NOTSET)
             library.propagate = True
         super().close()
 

@@ -10,8 +10,8 @@ from typing import Final
 
 RATE: Final = 0.05
 """Of what comes above the first of a second."""
-MOST_PER_S: Final = 100
-"""At rates where `RATE` would be more, it is less: each that is sent costs a millisecond of CPU."""
+MOST_PER_S: Final = 30
+"""Where `RATE` would be more, it is less: each that is sent costs a millisecond of CPU."""
 _RANDOM_BITS: Final = 2**56 - 1
 """The part of a trace id that must be random (W3C Trace Context level 2, section 3.2.2.3)."""
 
@@ -19,11 +19,13 @@ _RANDOM_BITS: Final = 2**56 - 1
 class Kind(Enum):
     """What a request is, with how many of its kind are told of at the beginning of each second."""
 
-    ORDINARY = (1, 20)
-    ASKED = (2, 50)
+    ORDINARY = (1, 10)
+    ASKED = (2, 30)
     """Its caller says that the trace is sampled."""
-    FAILED = (3, 20)
-    LOOSE = (4, 20)
+    FAILED = (3, 10)
+    PROBE = (4, 1)
+    """One that failed: at a start they all do."""
+    LOOSE = (5, 10)
     """No request, but a line of the log."""
 
     @property
