@@ -73,10 +73,11 @@ class Field:
 class MLmodel:
     """One `MLmodel`, understood."""
 
+    folder: Path
     flavour: str
     runtime: str
     file: str
-    """The model file, from the folder of `MLmodel`; `MLmodel` itself for a pyfunc."""
+    """The model file, from `folder`; `MLmodel` itself for a pyfunc."""
     result: str | None = None
     """The output that mlflow's `predict` gives, where our runtime calls another one so."""
     inputs: tuple[Field, ...] = ()
@@ -88,7 +89,7 @@ class MLmodel:
     """JSON Schema of one record, from the signature."""
     requirements: Mapping[str, str] = field(default_factory=dict)
     """Package -> its version when the model was saved."""
-    code: str | None = None
+    code: Path | None = None
     """A folder of modules that the model imports."""
 
 
@@ -110,7 +111,9 @@ def read(path: Path) -> MLmodel:
     flavour, runtime, file, result = _chosen(flavours)
     conf = flavours[flavour]
     key, package = _PACKAGES.get(flavour, ("", ""))
+    code = conf.get("code")
     return MLmodel(
+        folder=path.parent,
         flavour=flavour,
         runtime=runtime,
         file=file,
@@ -121,7 +124,7 @@ def read(path: Path) -> MLmodel:
         takes_list=bool(stated.get("is_signature_from_type_hint")),
         schema=_schema(inputs) if inputs else None,
         requirements={package: str(conf[key])} if conf.get(key) else {},
-        code=conf.get("code") if isinstance(conf.get("code"), str) else None,
+        code=path.parent / code if isinstance(code, str) else None,
     )
 
 

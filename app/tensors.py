@@ -85,6 +85,8 @@ class Signature:
     """The JSON Schema of one record, where the model folder has one."""
     guessed: tuple[str, ...] = ()
     """Inputs of which the type is not known for sure."""
+    params: tuple[TensorSpec, ...] = ()
+    """What a request may say to the model beside its rows, one value each."""
 
     @property
     def batched(self) -> bool:
@@ -111,7 +113,7 @@ class Batch:
         columns = [np.reshape(self.arrays[name], self.rows) for name in names]
         return np.stack(columns, axis=1).astype(storage(dtype), copy=False)
 
-    def row_key(self) -> tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]:
+    def row_key(self) -> tuple[Any, ...]:
         """Equal for batches that may be joined: same inputs, row shapes and data types."""
         return tuple((name, a.shape[1:], a.dtype) for name, a in self.arrays.items())
 
@@ -122,7 +124,26 @@ class Batch:
             return batches[0]
         names = batches[0].arrays
         arrays = {name: np.concatenate([b.arrays[name] for b in batches]) for name in names}
-        return cls(arrays, sum(b.rows for b in batches))
+        return batches[0].of(arrays, sum(b.rows for b in batches))
+
+    def of(self, arrays: dict[str, Array], rows: int) -> Batch:
+        """Other rows of the same kind."""
+        return Batch(arrays, rows)
+
+
+@dataclass(slots=True)
+class BatchWithParams(Batch):
+    """Rows, and what a request says to the model beside them; joined only with the same."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def row_key(self) -> tuple[Any, ...]:
+        """See `Batch`."""
+        return (*Batch.row_key(self), repr(sorted(self.params.items())))
+
+    def of(self, arrays: dict[str, Array], rows: int) -> Batch:
+        """See `Batch`."""
+        return BatchWithParams(arrays, rows, params=self.params)
 
 
 @dataclass(slots=True)

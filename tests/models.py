@@ -141,6 +141,13 @@ def save_sklearn(folder: Path, estimator: Any, schema: Any = None) -> Path:
     return folder if schema is None else save(folder, "schema.json", json.dumps(schema).encode())
 
 
+def save_pyfunc(folder: Path) -> Path:
+    """A sum of two columns, saved by mlflow."""
+    from tests.mlflow_models import save_with_mlflow
+
+    return save_with_mlflow(folder, "pyfunc_sum") / "pyfunc_sum"
+
+
 def save_skops(folder: Path, estimator: Any) -> Path:
     """`estimator` as `folder`/model.skops."""
     import skops.io
@@ -196,6 +203,7 @@ CONTRACT_MODELS: dict[str, Callable[[Path], Path]] = {
     "sklearn frame": lambda folder: save_sklearn(folder, frame_classifier()),
     "skops classifier": lambda folder: save_skops(folder, classifier()),
     "skops frame": lambda folder: save_skops(folder, frame_classifier()),
+    "pyfunc": save_pyfunc,
     "lightgbm": lambda folder: boosters.save(
         folder, "model.txt", boosters.lightgbm("binary", boosters.MIXED)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
@@ -16,9 +17,14 @@ from app.tensors import Model, Signature
 RUNTIMES: Final = {
     "boosters": "app.runtimes.boosters.model:load",
     "onnx": "app.runtimes.onnx:load",
+    "pyfunc": "app.runtimes.pyfunc:load",
     "sklearn": "app.runtimes.sklearn.model:load",
 }
 """Name -> where its `load` is."""
+
+
+catching_warnings: Final = threading.Lock()
+"""Held by who uses warnings.catch_warnings, which changes the whole process."""
 
 
 class Load(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import MAX_FAULTS, BadRequest, Fault, ModelInvalid, SchemaMismatch
-from app.schema import forms, values
+from app.schema import forms, params, values
 from app.schema.columns import Column
 from app.schema.constraints import Constraints
 from app.schema.document import loads
@@ -18,7 +18,7 @@ from app.schema.numbers import Numbers, Shape
 from app.schema.numerals import MIN_BYTES, Numerals
 from app.schema.records import Records
 from app.schema.results import check_outputs
-from app.tensors import Array, Batch, Call, Signature, TensorSpec
+from app.tensors import Array, Batch, BatchWithParams, Call, Signature, TensorSpec
 
 
 class Schema:
@@ -101,7 +101,7 @@ class Schema:
             problem = "both data and input_data" if bare else "no data"
             raise BadRequest(f'the body has {problem}; send {{"data": ...}}')
         if document.get("params"):
-            raise SchemaMismatch("this model takes no params")
+            return self._call_with_params(document)
         asked = document.get("outputs")
         outputs = None if asked is None else check_outputs(asked, self.signature)
         data = document["input_data" if bare else "data"]
@@ -110,6 +110,13 @@ class Schema:
             return Call(Batch({numbers.name: array}, len(array)), single, outputs, bare)
         batch, single = self.decode(data)
         return Call(batch, single, outputs, bare)
+
+    def _call_with_params(self, document: dict[str, Any]) -> Call:
+        given = params.read(document["params"], self.signature)
+        call = self._call({**document, "params": None}, None)
+        batch = call.batch
+        call.batch = BatchWithParams(batch.arrays, batch.rows, batch.extra_columns, given)
+        return call
 
     def wanted(self, call: Call) -> tuple[str, ...]:
         """The model's outputs that answer `call`."""

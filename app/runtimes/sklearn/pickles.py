@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import re
-import threading
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +17,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 from app import opcodes
 from app.errors import ModelInvalid
 from app.manifest import Manifest
+from app.runtimes import catching_warnings
 
 logger = logging.getLogger(__name__)
-
-_catching_warnings = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 _ZIP: Final = b"PK\x03\x04"
 """How a file of skops begins, whatever it is called."""
@@ -43,7 +42,9 @@ def unpickled(manifest: Manifest, untrusted: str) -> Any:
             at fault.
     """
     read = _reader(manifest.file, untrusted)
-    with _catching_warnings, warnings.catch_warnings(record=True) as caught:
+    if not untrusted:
+        _find_code(manifest)
+    with catching_warnings, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found = read(manifest.file)
@@ -68,6 +69,13 @@ def _reader(file: Path, untrusted: str) -> Callable[[Path], Any]:
         raise ModelInvalid(f"{file.name} is a pickle, which is code: {untrusted} ({would})")
     reader: Callable[[Path], Any] = joblib.load
     return reader
+
+
+def _find_code(manifest: Manifest) -> None:
+    """Let the modules be found that were saved with an MLflow model; installed ones go first."""
+    code = None if manifest.mlmodel is None else manifest.mlmodel.code
+    if code is not None and str(code) not in sys.path:
+        sys.path.append(str(code))
 
 
 def _skops(file: Path, untrusted: str) -> Callable[[Path], Any]:
