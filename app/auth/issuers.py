@@ -116,6 +116,8 @@ class Issuer:
 
 def _published(url: str, timeout_s: float) -> dict[str, PyJWK]:
     """The RSA keys of the issuer `url`, found as OpenID Connect Discovery 1.0, section 4, says."""
+    if not url.startswith("https://"):
+        raise ValueError("it is not named by an https address")
     opener = build_opener(_NoRedirect())
     where = f"{url.rstrip('/')}/.well-known/openid-configuration"
     with opener.open(where, timeout=timeout_s) as answer:

@@ -182,6 +182,12 @@ async def test_a_configuration_that_is_not_the_issuers_own_is_not_followed(
     gc.collect()  # what was left open is warned about
 
 
+async def test_an_issuer_is_not_asked_without_tls(authority: Authority) -> None:
+    with pytest.raises(IssuerUnavailable):
+        await Issuer(f"{authority.metadata_url}/{TENANT}/", lambda: None).find("any")
+    assert authority.requests == []
+
+
 @pytest.mark.parametrize(
     "keys",
     [
