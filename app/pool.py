@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from app import golden, manifest, runtimes
+from app import golden, runtimes, verified
 from app.batching import Batcher, Workers
-from app.errors import ModelInvalid, ModelUnavailable, ServingError
+from app.errors import ModelUnavailable, ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
 from app.tensors import Model, ModelRef
-from app.trust import EVERYTHING, Trust, exposed
+from app.trust import EVERYTHING, Trust
+from app.verified import Verified
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ DEFAULT_MAX_ROWS: Final = 1024
 """Rows of a joint model call, unless the manifest or the configuration says otherwise."""
 
 Result = TypeVar("Result")
-
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +67,6 @@ class Loaded:
     """Told with each of its answers."""
     last_use: int = 0
     """A number that grows with each use of any model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A model folder on disk, read but not loaded."""
-
-    manifest: Manifest
-    details: Details
-    digest: str
-    untrusted: str
-    """Why no code of it may run; empty: it may."""
-    size_bytes: int
-    fetch_s: float
 
 
 class Pool:
@@ -157,7 +141,9 @@ class Pool:
         self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
     ) -> Loaded:
         started = time.perf_counter()
-        found = await run_in(self._loaders, self._read, ref, registry, options, tell)
+        found = await run_in(
+            self._loaders, verified.bring, ref, registry, self._store, options.trust, tell
+        )
         self._reserve(ref, found.size_bytes, options)
         try:
             loaded = await run_in(self._loaders, self._load, ref, found, options, tell, started)
@@ -172,21 +158,6 @@ class Pool:
             *(ref, loaded.load_s, loaded.verdict.checked, loaded.verdict.joining),
         )
         return loaded
-
-    def _read(
-        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
-    ) -> _Found:
-        """Blocking; in a loading thread."""
-        tell("fetch")
-        started = time.perf_counter()
-        folder = self._store.get(ref, registry)
-        fetch_s = time.perf_counter() - started
-        tell("verify")
-        size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        digest, untrusted = _verified(folder, options.trust)
-        details = self._store.details(ref, registry)
-        _check_registered(folder, digest, details)
-        return _Found(manifest.read(folder), details, digest, untrusted, size_bytes, fetch_s)
 
     def _reserve(self, ref: ModelRef, size_bytes: int, options: Options) -> None:
         """Refuse what could not stay; what is pinned counts from now on.
@@ -207,7 +178,7 @@ class Pool:
     def _load(
         self,
         ref: ModelRef,
-        found: _Found,
+        found: Verified,
         options: Options,
         tell: Callable[[str], None],
         started: float,
@@ -268,43 +239,6 @@ class Pool:
             if ref != keep and ref not in self._pinned:
                 logger.info("%s is unloaded to make room", ref)
                 del self._models[ref]
-
-
-def _verified(folder: Path, trust: Trust) -> tuple[str, str]:
-    """The digest of `folder`, and why no code in it may run (empty: it may).
-
-    Raises:
-        ModelInvalid: the configuration lists other digests, or who may change the folder after its
-            digest was computed could have any code run.
-    """
-    open_to_others = exposed(folder) if trust.rule == "pinned" else ""
-    digest = manifest.digest(folder)
-    if trust.excludes(digest):
-        raise ModelInvalid(
-            f"its digest is none of those in the configuration; to serve these files, add "
-            f"sha256: {digest} to the model there"
-        )
-    untrusted = trust.refusal(digest)
-    if open_to_others and not untrusted:
-        untrusted = (
-            f"its trust is pinned, and others may change {open_to_others} after its digest was "
-            "computed; take their right to write (chmod -R go-w) and let its owner be the server"
-        )
-    return digest, untrusted
-
-
-def _check_registered(folder: Path, digest: str, details: Details) -> None:
-    """Raises: ModelInvalid when the files are not those of which a digest was registered."""
-    registered = details.properties.get("sha256") or details.tags.get("sha256") or ""
-    if not _SHA256.fullmatch(registered) or registered == digest:
-        return
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if len(files) == 1 and manifest.file_sha256(files[0]) == registered:
-        return
-    raise ModelInvalid(
-        f"its files are not those that were registered: their sha256 is {digest}, the registry has "
-        f"{registered}; register it anew"
-    )
 
 
 async def run_in(loaders: Executor, work: Callable[..., Result], *given: Any) -> Result:

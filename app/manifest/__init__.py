@@ -22,6 +22,7 @@ from app.errors import ModelInvalid
 from app.manifest.files import (
     RUNTIME_OF,
     digest,
+    file_sha256,
     holds_model,
     is_inside,
     is_model_file,
@@ -30,7 +31,15 @@ from app.manifest.files import (
 )
 from app.mlmodel import MLmodel
 
-__all__ = ["RUNTIME_OF", "Manifest", "digest", "holds_model", "is_model_file", "read"]
+__all__ = [
+    "RUNTIME_OF",
+    "Manifest",
+    "digest",
+    "file_sha256",
+    "holds_model",
+    "is_model_file",
+    "read",
+]
 
 _KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "batching": dict,
