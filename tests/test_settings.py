@@ -652,6 +652,11 @@ def test_insights_that_cannot_be_are_refused(value: str, told: str) -> None:
     assert told in line
 
 
+def test_an_issuer_is_asked_over_tls_only() -> None:
+    line = "SERVE_JWT_ISSUER[1] is text; allowed: an https:// URL"
+    assert faults(SERVE_JWT_ISSUER="https://a, http://b") == [line]
+
+
 def test_an_issuer_wants_an_audience() -> None:
     told = "SERVE_JWT_AUDIENCE is empty; allowed: whom the issuer's tokens are for"
     assert faults(SERVE_JWT_ISSUER="https://issuer") == [told]

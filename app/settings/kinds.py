@@ -88,6 +88,8 @@ ApiKey = Annotated[
 ]
 ApiKeys = Annotated[tuple[ApiKey, ...], BeforeValidator(_items)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_items)]
+Issuer = Annotated[str, Field(pattern=r"^https://[^\s,]+$"), Allowed("an https:// URL")]
+Issuers = Annotated[tuple[Issuer, ...], BeforeValidator(_items)]
 AzuremlClient = Annotated[Literal["rest", "sdk"], Allowed("rest or sdk")]
 Telemetry = Annotated[
     Literal["opentelemetry", "opencensus"], Allowed("opentelemetry or opencensus")

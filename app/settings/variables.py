@@ -26,6 +26,7 @@ from app.settings.kinds import (
     Count,
     Flag,
     Host,
+    Issuers,
     LogFormat,
     LogLevel,
     NoPort,
@@ -132,7 +133,7 @@ class Settings(BaseSettings):
     """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
     api_keys_file: ReadablePath | None = None
     """Path of a file with further keys."""
-    jwt_issuer: Texts | None = None
+    jwt_issuer: Issuers | None = None
     """Issuers of tokens that callers may show, comma-separated; None takes no tokens."""
     jwt_audience: Texts | None = None
     """Audiences of those tokens, comma-separated; needed with an issuer."""
