@@ -19,7 +19,7 @@ from app.errors import ModelInvalid
 
 FILE: Final = "MLmodel"
 
-_NATIVE: Final = {
+NATIVE: Final = {
     "onnx": "onnx",
     "sklearn": "sklearn",
     "lightgbm": "boosters",
@@ -132,7 +132,7 @@ def _chosen(flavours: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str, s
     """Flavour, runtime, file and result: our own runtimes first, where they do what mlflow does."""
     pyfunc = flavours.get("python_function")
     loader = None if pyfunc is None else pyfunc.get("loader_module")
-    for flavour, runtime in _NATIVE.items():
+    for flavour, runtime in NATIVE.items():
         conf = flavours.get(flavour)
         if conf is None or loader not in (None, f"mlflow.{flavour}"):
             continue
@@ -149,7 +149,7 @@ def _chosen(flavours: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str, s
     if pyfunc is None:
         raise ModelInvalid(
             f"MLmodel has the flavors {', '.join(map(str, flavours)) or 'none'}; served are "
-            f"{', '.join(_NATIVE)} and python_function"
+            f"{', '.join(NATIVE)} and python_function"
         )
     return "python_function", "pyfunc", FILE, None
 

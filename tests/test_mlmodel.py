@@ -11,6 +11,7 @@ import yaml
 
 from app import manifest, mlmodel
 from app.errors import ModelInvalid
+from app.runtimes import RUNTIMES
 from app.schema.declared import declare
 from app.tensors import Signature
 
@@ -233,3 +234,12 @@ def test_two_folders_with_a_model_are_no_model(tmp_path: Path) -> None:
 
     with pytest.raises(ModelInvalid, match="no model file found; looked for MLmodel, "):
         manifest.read(tmp_path)
+
+
+def test_the_page_on_models_tells_of_every_file_runtime_and_flavour() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    suffixes = [f"`*{suffix}`" for suffix in manifest.RUNTIME_OF]
+    flavours = [f"`{flavour}`" for flavour in mlmodel.NATIVE]
+
+    for word in (*suffixes, *flavours, *(f"`{runtime}`" for runtime in RUNTIMES)):
+        assert word in page, word
