@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from app.azure import clouds
 from app.azure.clouds import CLOUDS, Cloud
@@ -65,6 +66,11 @@ class Access:
     def close(self) -> None:
         """Let go of the threads; a transfer that runs ends by itself."""
         self.transfers.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def host(self) -> str:
+        """Of the resource manager, for messages; empty until it is known."""
+        return "" if self._cloud is None else urlsplit(self._cloud.resource_manager).netloc
 
     @property
     def authority(self) -> str:

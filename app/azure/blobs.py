@@ -1,43 +1,32 @@
-"""Files in Blob storage: listed, and fetched by several requests at once, each byte accounted for.
-
-A fetch holds little in memory, whatever the size of a file. Nothing here knows of models.
-"""
+"""Folders in Blob storage, and the files that are listed there; `transfers` fetches them."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import requests
-from azure.core import MatchConditions
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, ContainerClient, LinearRetry
 from requests.adapters import HTTPAdapter
 
 from app.azure.faults import BLOB_READER, Place, unavailable
 from app.azure.patience import CONNECT_S, READ_S
-from app.errors import ModelInvalid, RegistryUnavailable
+from app.errors import ModelInvalid
 
 CHUNK_BYTES: Final = 2 * 1024**2
 """One answer; each transfer holds one, twice for a moment."""
-PART_BYTES: Final = 8 * 1024**2
-"""One transfer; a larger file is several."""
-_RETRIES: Final = 2
+_BLOCK_BYTES: Final = 256 * 1024
+"""What is taken from a connection at once."""
 _MOST_FILES: Final = 100_000
 
 Credential = AzureSasCredential | AzureNamedKeyCredential | Any | None
 """Any: a token credential. None: nobody is asked who asks."""
-Progress = Callable[[int, int], None]
-"""Told bytes that are here, and bytes in all; by any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +80,7 @@ class BlobFolder:
             raise unavailable(error, self.place) from None
         if not listed:
             raise ModelInvalid(f'there are no files below "{start}" in {self.place.name}')
+        _check_folders(listed)
         return listed
 
     def folders(self, below: str = "") -> tuple[list[str], list[str]]:
@@ -118,7 +108,7 @@ class BlobFolder:
                     credential=self.credential,
                     transport=_transport(),
                     retry_policy=LinearRetry(
-                        backoff=1, retry_total=_RETRIES, random_jitter_range=1
+                        backoff=1, retry_total=2, retry_read=1, random_jitter_range=1
                     ),
                     max_single_get_size=CHUNK_BYTES,
                     max_chunk_get_size=CHUNK_BYTES,
@@ -140,10 +130,17 @@ class BlobFolder:
         """Signatures taken so far."""
         return self._renewals
 
+    def close(self) -> None:
+        """Let go of the connections; the next use opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     def _listed(self, start: str) -> list[BlobFile]:
-        found = []
+        found: list[BlobFile] = []
         for blob in self.client().list_blobs(name_starts_with=start, include=["metadata"]):
-            is_folder = (blob.metadata or {}).get("hdi_isfolder") == "true"
+            is_folder = (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
             if not is_folder and not blob.name.endswith("/"):
                 found.append(_file(blob, blob.name[len(start) :]))
             if len(found) > _MOST_FILES:
@@ -158,107 +155,37 @@ class BlobFolder:
         return [_file(blob, PurePosixPath(self.prefix).name)]
 
 
-def fetch(
-    folder: BlobFolder, files: Sequence[BlobFile], target: Path, transfers: Executor, told: Progress
-) -> None:
-    """Write `files` below `target`, each checked for its size, and its MD5 where it has one.
-
-    Raises:
-        RegistryUnavailable: a blob cannot be read, or was changed meanwhile.
-        OSError: the disk is full or broken.
-    """
-    for file in files:
-        path = target / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as stream:
-            stream.truncate(file.size_bytes)
-    fetching = _Fetching(folder, target, sum(file.size_bytes for file in files), told)
-    pending = [transfers.submit(fetching.part, *part) for part in _parts(files)]
-    done, waiting = wait(pending, return_when=FIRST_EXCEPTION)
-    fetching.is_over = True
-    for transfer in waiting:
-        transfer.cancel()
-    wait(waiting)
-    for transfer in done:
-        transfer.result()
-    for file in files:
-        _check_md5(file, target / file.path)
-
-
-class _Fetching:
-    """One fetch, seen by its transfers."""
-
-    def __init__(self, folder: BlobFolder, target: Path, size_bytes: int, told: Progress) -> None:
-        self.is_over = False
-        self._folder = folder
-        self._target = target
-        self._size_bytes = size_bytes
-        self._told = told
-        self._done_bytes = 0
-        self._lock = threading.Lock()
-
-    def part(self, file: BlobFile, offset: int, length: int) -> None:
-        """Bring bytes `offset` to `offset + length` of a file."""
-        while not self.is_over:
-            renewals = self._folder.renewals
-            try:
-                self._bring(file, offset, length)
-            except HttpResponseError as error:
-                is_refused = error.status_code in (401, 403)
-                if is_refused and not renewals and self._folder.renew(renewals):
-                    continue
-                if error.status_code in (404, 412):
-                    text = f'"{file.path}" was changed or deleted while it was fetched'
-                    raise RegistryUnavailable(f"{text}; it is tried again") from None
-                raise unavailable(error, self._folder.place) from None
-            except AzureError as error:
-                raise unavailable(error, self._folder.place) from None
-            return
-
-    def _bring(self, file: BlobFile, offset: int, length: int) -> None:
-        client = self._folder.client().get_blob_client(file.name)
-        stream = client.download_blob(
-            offset, length, etag=file.etag, match_condition=MatchConditions.IfNotModified
-        )
-        written = 0
-        with (self._target / file.path).open("r+b") as target:
-            for chunk in stream.chunks():
-                written += os.pwrite(target.fileno(), chunk, offset + written)
-        if written != length:
-            text = f'"{file.path}" came with {written} bytes of {length}'
-            raise RegistryUnavailable(f"{text} from {self._folder.place.name}; it is tried again")
-        with self._lock:
-            self._done_bytes += written
-            self._told(self._done_bytes, self._size_bytes)
-
-
 def _file(blob: BlobProperties, path: str) -> BlobFile:
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+    if not all(map(_is_file_name, path.split("/"))):
         raise ModelInvalid(f"a blob is named {path[:200]!r}, which is no path inside of a folder")
     md5 = blob.content_settings.content_md5
-    size_bytes, etag = blob.size, blob.etag
-    return BlobFile(blob.name, PurePosixPath(path), size_bytes, etag, bytes(md5) if md5 else None)
+    etag = '"{}"'.format(blob.etag.strip('"'))  # listed without the quotes that If-Match has
+    return BlobFile(blob.name, PurePosixPath(path), blob.size, etag, bytes(md5) if md5 else None)
 
 
-def _parts(files: Sequence[BlobFile]) -> Iterator[tuple[BlobFile, int, int]]:
+def _is_file_name(part: str) -> bool:
+    return (
+        part not in ("", ".", "..")
+        and "\\" not in part
+        and "\0" not in part
+        and len(part.encode(errors="replace")) <= 255
+    )
+
+
+def _check_folders(files: Sequence[BlobFile]) -> None:
+    """Raises: ModelInvalid when a blob's name is that of a folder too, as no disk could have it."""
+    folders = {parent for file in files for parent in file.path.parents}
     for file in files:
-        for offset in range(0, file.size_bytes, PART_BYTES):
-            yield file, offset, min(PART_BYTES, file.size_bytes - offset)
-
-
-def _check_md5(file: BlobFile, path: Path) -> None:
-    if file.md5 is None:
-        return
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    if found != file.md5:
-        told = base64.b64encode(file.md5).decode()
-        text = f'"{file.path}" is not what was stored: its MD5 should be {told}'
-        raise RegistryUnavailable(f"{text}; it is tried again")
+        if file.path in folders:
+            raise ModelInvalid(f'"{file.path}" is a blob and a folder of blobs; no disk has both')
 
 
 def _transport() -> RequestsTransport:
     session = requests.Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=16))
-    return RequestsTransport(session=session, connection_timeout=CONNECT_S, read_timeout=READ_S)
+    return RequestsTransport(
+        session=session,
+        connection_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        connection_data_block_size=_BLOCK_BYTES,
+    )

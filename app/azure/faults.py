@@ -5,6 +5,9 @@ The text of the error itself is never passed on: it may hold an address with its
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +19,8 @@ from azure.core.exceptions import (
 )
 
 from app.errors import RegistryUnavailable
+
+logger = logging.getLogger(__name__)
 
 DATA_SCIENTIST: Final = '"AzureML Data Scientist"'
 BLOB_READER: Final = '"Storage Blob Data Reader"'
@@ -40,10 +45,23 @@ def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
         return _answered(error, place)
     if isinstance(error, ServiceRequestError):
         return RegistryUnavailable(_unreached(error, place))
-    if isinstance(error, ServiceResponseError):
+    if isinstance(error, ServiceResponseError | HttpResponseError):
         text = f"{place.name} took the request and did not answer in time, or broke off"
         return RegistryUnavailable(f"{text}; is a proxy or a firewall in between?")
     return RegistryUnavailable(f"{place.name} cannot be read ({type(error).__name__})")
+
+
+@contextmanager
+def readable(place: Place) -> Iterator[None]:
+    """What is read of an answer inside: one of an odd form is no fault of ours."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        logger.debug("%s", place.name, exc_info=error)
+        raise RegistryUnavailable(
+            f"{place.name} answered with something else than Azure does; is a proxy in between, or "
+            f"is {place.settings} of another service?"
+        ) from None
 
 
 def code_of(error: HttpResponseError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import re
 import threading
 import time
@@ -24,6 +25,10 @@ DEADLINE_S: Final = 10.0
 """For one token; an address that takes connections and never answers would hold it for minutes."""
 RENEW_S: Final = 300.0
 """A token is renewed so long before it ends."""
+_AGAIN_S: Final = 10.0
+"""A renewal that failed is not tried again for so long, while the kept token is valid."""
+_PATIENCE: Final = {"retry_total": 1, "connection_timeout": 4, "read_timeout": 4}
+"""Of the clients, which else hold on to an address that never answers for minutes."""
 
 _MEANINGS: Final = {
     "7000215": "the client secret is wrong: AZURE_CLIENT_SECRET (or CLIENT_SECRET)",
@@ -68,12 +73,16 @@ class Principal:
 class Identity:
     """A credential as Azure's clients want one; its methods block, for `DEADLINE_S` at most."""
 
-    def __init__(self, principal: Principal, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, principal: Principal, deadline_s: float = DEADLINE_S, renew_s: float = RENEW_S
+    ) -> None:
         self._principal = principal
         self._deadline_s = deadline_s
+        self._renew_s = renew_s
         self._credential: Any = None
         self._tokens: dict[tuple[str, ...], AccessTokenInfo] = {}
         self._asking: dict[tuple[str, ...], Future[AccessTokenInfo]] = {}
+        self._failed_at: dict[tuple[str, ...], float] = {}
         self._lock = threading.Lock()
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
@@ -92,7 +101,9 @@ class Identity:
         with self._lock:
             kept = self._tokens.get(scopes)
             left_s = 0.0 if kept is None else kept.expires_on - time.time()
-            if kept is not None and left_s > RENEW_S:
+            failed_s = time.monotonic() - self._failed_at.get(scopes, -math.inf)
+            is_early = left_s > self._renew_s or (left_s > 0 and failed_s < _AGAIN_S)
+            if kept is not None and is_early:
                 return kept
             future = self._asking.get(scopes)
             if future is None:
@@ -101,30 +112,34 @@ class Identity:
                 threading.Thread(
                     target=self._ask, args=(scopes, future), name=name, daemon=True
                 ).start()
+        if kept is not None and left_s > self._deadline_s * 3:
+            return kept  # whoever asks meanwhile need not wait
         try:
             return future.result(self._deadline_s)
         except (RegistryUnavailable, Late) as error:
-            problem = self._late() if isinstance(error, Late) else error
-            if kept is not None and left_s > 0:
-                logger.warning("the kept token is used for %.0f s more: %s", left_s, problem)
+            if kept is not None and kept.expires_on > time.time():
                 return kept
-            raise problem from None
+            raise (self._late() if isinstance(error, Late) else error) from None
 
     def _ask(self, scopes: tuple[str, ...], future: Future[AccessTokenInfo]) -> None:
         """In a thread of its own, which nobody need wait for."""
         try:
             token = self._made().get_token_info(*scopes)
-        except RegistryUnavailable as error:
-            future.set_exception(error)
         except Exception as error:  # noqa: BLE001  # whatever the clients raise: it is told as ours
-            future.set_exception(RegistryUnavailable(self._meaning(error)))
+            is_told = isinstance(error, RegistryUnavailable)
+            problem = error if is_told else RegistryUnavailable(self._meaning(error))
+            with self._lock:
+                self._failed_at[scopes] = time.monotonic()
+                del self._asking[scopes]
+                is_kept = scopes in self._tokens
+            if is_kept:
+                logger.warning("the token at hand is used as long as it lasts: %s", problem)
+            future.set_exception(problem)
         else:
             with self._lock:
                 self._tokens[scopes] = token
+                del self._asking[scopes]
             future.set_result(token)
-        finally:
-            with self._lock:
-                self._asking.pop(scopes, None)
 
     def _made(self) -> Any:
         if self._credential is None:
@@ -194,8 +209,7 @@ def _managed(identity: Any, principal: Principal) -> Any:
     client_id = principal.choice.partition(":")[2] or principal.client_id
     return identity.ManagedIdentityCredential(
         client_id=client_id,
-        retry_total=1,
-        read_timeout=4,
+        **_PATIENCE,
         _exclude_workload_identity_credential=True,
     )
 
@@ -209,7 +223,8 @@ _MAKERS: Final = {"workload": _workload, "secret": _secret, "managed": _managed,
 
 def _authority(principal: Principal) -> dict[str, Any]:
     own = principal.has_own_authority
-    return {"authority": principal.authority(), "disable_instance_discovery": own}
+    told = {"authority": principal.authority(), "disable_instance_discovery": own}
+    return {**told, **_PATIENCE}
 
 
 def _need(principal: Principal, *names: str) -> None:

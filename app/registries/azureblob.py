@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
-from app.azure import blobs
+from app.azure import transfers
 from app.azure.blobs import BlobFolder
 from app.errors import ModelNotFound
 from app.manifest import is_model_file
@@ -89,7 +89,7 @@ class BlobRegistry:
         below = [ref.name] if is_whole else [ref.name, ref.version]
         prefix = PurePosixPath(self._root.prefix, *below).as_posix()
         folder = replace(self._root, prefix=prefix)
-        blobs.fetch(folder, folder.files(), target, self._transfers, told)
+        transfers.fetch(folder, folder.files(), target, self._transfers, told)
         return target
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 if TYPE_CHECKING:
     from app.azure.access import Access
     from app.azure.blobs import BlobFolder
+    from app.azure.faults import Place
 
 CLIENTS: Final = {
     "rest": "app.registries.azureml.rest:open_metadata",
@@ -41,8 +42,14 @@ class ModelVersion:
 class Metadata(Protocol):
     """What is registered, and where its files are. All methods block.
 
-    They raise RegistryUnavailable when Azure cannot be asked; the text names the mend.
+    They raise RegistryUnavailable when Azure cannot be asked; the text names the mend. What does
+    not have the form of Azure ML's answers they may raise anything of (`faults.readable`).
     """
+
+    @property
+    def place(self) -> Place:
+        """The workspace or registry, for messages."""
+        ...
 
     def describe(self) -> Mapping[str, str]:
         """Of the workspace or registry: id, name, location. Never a key."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from app.azure import blobs
+from app.azure import transfers
+from app.azure.faults import readable
 from app.errors import ModelInvalid, ModelNotFound, RegistryUnavailable
 from app.registries import Details, Progress, is_name, nobody
 from app.registries.azureml import Metadata, ModelVersion, open_metadata
@@ -50,7 +51,8 @@ class AzureMLRegistry:
 
     def describe(self) -> dict[str, str]:
         """See `Registry`."""
-        return dict(self._metadata.describe())
+        with readable(self._metadata.place):
+            return dict(self._metadata.describe())
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
         """See `Registry`; the newest is the one created last."""
@@ -58,11 +60,13 @@ class AzureMLRegistry:
 
     def names(self) -> list[str]:
         """See `Registry`; names that no path may have are left out."""
-        return sorted(filter(is_name, self._metadata.names()))
+        with readable(self._metadata.place):
+            return sorted(filter(is_name, self._metadata.names()))
 
     def versions(self, name: str) -> list[str]:
         """See `Registry`."""
-        found = list(self._metadata.versions(name)) if is_name(name) else []
+        with readable(self._metadata.place):
+            found = list(self._metadata.versions(name)) if is_name(name) else []
         return [model.version for model in sorted(found, key=lambda model: model.created_at)]
 
     def details(self, ref: ModelRef) -> Details:
@@ -74,8 +78,12 @@ class AzureMLRegistry:
         model = self._known(ref)
         if not model.uri:
             raise ModelInvalid(f"{ref} was registered without files")
-        folder = self._metadata.files(model)
-        blobs.fetch(folder, folder.files(), target, self._transfers, told)
+        with readable(self._metadata.place):
+            folder = self._metadata.files(model)
+        try:
+            transfers.fetch(folder, folder.files(), target, self._transfers, told)
+        finally:
+            folder.close()
         return target
 
     def _known(self, ref: ModelRef) -> ModelVersion:
@@ -85,10 +93,11 @@ class AzureMLRegistry:
         if not is_name(name):
             raise ModelNotFound(f"no model {name[:255]!r} in the registry")
         metadata, found = self._metadata, None
-        if version is None:
-            found = metadata.latest(name)
-        elif is_name(version):
-            found = metadata.version(name, version)
+        with readable(metadata.place):
+            if version is None:
+                found = metadata.latest(name)
+            elif is_name(version):
+                found = metadata.version(name, version)
         if found is not None and is_name(found.version):
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
@@ -104,7 +113,7 @@ class AzureMLRegistry:
         raise ModelNotFound(f"no model {name!r} in the registry", near=near)
 
     def _some_names(self) -> Iterator[str]:
-        with suppress(RegistryUnavailable):  # it is not found, whatever else there may be
+        with suppress(RegistryUnavailable), readable(self._metadata.place):
             yield from islice(self._metadata.names(), _LOOKED_AT)
 
 

@@ -104,7 +104,7 @@ class RestMetadata:
 
     def _must(self, told: dict[str, Any] | None) -> dict[str, Any]:
         if told is None:
-            place = self._place
+            place = self.place
             raise RegistryUnavailable(f"there is no {place.name}; check {place.settings}")
         return told
 
@@ -124,7 +124,7 @@ class RestMetadata:
     def _own(self, url: str) -> str:
         """A token goes to nobody else."""
         if urlsplit(url)[:2] != urlsplit(self._access.cloud().resource_manager)[:2]:
-            raise RegistryUnavailable(f"{self._place.name} sends elsewhere for its next page")
+            raise RegistryUnavailable(f"{self.place.name} sends elsewhere for its next page")
         return url
 
     def _ask(
@@ -147,29 +147,28 @@ class RestMetadata:
         except HttpResponseError as error:
             if error.status_code == 404 and not is_about_place(error):
                 raise _Missing from None
-            raise unavailable(error, self._place) from None
+            raise unavailable(error, self.place) from None
         except AzureError as error:
-            raise unavailable(error, self._place) from None
+            raise unavailable(error, self.place) from None
         except ValueError:
-            raise RegistryUnavailable(f"{self._place.name} answered with no JSON") from None
+            raise RegistryUnavailable(f"{self.place.name} answered with no JSON") from None
         if not isinstance(told, dict):
-            raise RegistryUnavailable(f"{self._place.name} answered with no JSON object")
+            raise RegistryUnavailable(f"{self.place.name} answered with no JSON object")
         return told
 
     def _opened(self) -> str:
-        """The URL of the workspace or registry, which is looked for once."""
+        """The URL of the workspace or registry; a registry is looked for once."""
+        cloud = self._access.cloud()
         with self._lock:
             if self._client is None:
-                cloud = self._access.cloud()
                 policies: list[Any] = [
                     UserAgentPolicy(sdk_moniker="aml-serve"),
                     Patience(),
                     BearerTokenCredentialPolicy(self._identity, cloud.scope),
                 ]
                 self._client = PipelineClient(base_url=cloud.resource_manager, policies=policies)
-            if not self._root:
-                self._root = self._found()
-            return self._root
+        self._root = self._root or self._found()
+        return self._root
 
     def _found(self) -> str:
         given, cloud = self._access.given, self._access.cloud()
@@ -194,9 +193,9 @@ class RestMetadata:
         )
 
     @property
-    def _place(self) -> Place:
-        host = urlsplit(self._access.cloud().resource_manager).netloc
-        return place_of(self._access.given.workspace_name, self._registry, host)
+    def place(self) -> Place:
+        """See `Metadata`."""
+        return place_of(self._access.given.workspace_name, self._registry, self._access.host)
 
 
 class _Missing(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from azure.ai.ml import MLClient
 from azure.ai.ml._utils._asset_utils import _get_latest
@@ -166,7 +166,7 @@ class SdkMetadata:
 
     def _must(self, told: Result | None) -> Result:
         if told is None:
-            place = self._place
+            place = self.place
             raise RegistryUnavailable(f"there is no {place.name}; check {place.settings}")
         return told
 
@@ -177,11 +177,11 @@ class SdkMetadata:
         except HttpResponseError as error:
             if error.status_code == 404 and not is_about_place(error):
                 return None
-            raise unavailable(error, self._place) from None
+            raise unavailable(error, self.place) from None
         except ValidationException:
             raise
         except AzureError as error:
-            raise unavailable(error, self._place) from None
+            raise unavailable(error, self.place) from None
 
     def _opened(self) -> MLClient:
         """Made once; of a registry it asks where that is."""
@@ -205,9 +205,9 @@ class SdkMetadata:
             return self._client
 
     @property
-    def _place(self) -> Place:
-        host = urlsplit(self._access.cloud().resource_manager).netloc
-        return place_of(self._access.given.workspace_name, self._registry, host)
+    def place(self) -> Place:
+        """See `Metadata`."""
+        return place_of(self._access.given.workspace_name, self._registry, self._access.host)
 
 
 class _Raw:
