@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.telemetry.insights import exporters
-from app.telemetry.insights.feed import Feed
+from app.telemetry.insights.feed import Feed, Listener
 from app.telemetry.insights.outlet import Outlet
 from app.telemetry.insights.relay import Relay
 from app.telemetry.insights.requests import Note, Request
@@ -115,6 +115,26 @@ class Held:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def test_a_line_that_cannot_be_formatted_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[Note] = []
+    listener = Listener(told.append)
+    listener.handle(logging.makeLogRecord({"msg": "%d", "args": ("x",), "levelno": 40}))
+    listener.handle(logging.makeLogRecord({"msg": "right", "levelno": 40}))
+
+    assert [note.message for note in told] == ["right"]
+    assert "Logging error" in capsys.readouterr().err
+
+
+def test_a_trace_that_cannot_be_told_keeps_no_later_one_from_it(ingestion: Ingestion) -> None:
+    (feed,) = exporters("opentelemetry", None, ingestion.url, "fraud")
+    feed.record(ended(traceparent="no bytes"))
+    time.sleep(0.5)  # for the thread to meet it by itself; with the next one it would do no harm
+    feed.record(ended())
+    feed.close()
+
+    assert "POST /score/{model}" in [span.name for span in ingestion.spans]
 
 
 def test_what_does_not_fit_into_a_queue_is_dropped_and_counted(ingestion: Ingestion) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.telemetry import PROBES, Trace
 from app.telemetry.insights.outlet import Outlet
-from app.telemetry.insights.relay import THREADS, Relay
+from app.telemetry.insights.relay import THREADS, Relay, logger
 from app.telemetry.insights.requests import Caller, Note, Request, new_trace_id
 from app.telemetry.insights.sampling import Kind, Sampler
 
@@ -76,8 +76,11 @@ class Feed:
             self._wake.wait(_PERIOD_S)
             self._wake.clear()
             is_last = self._is_closing
-            self._take()
-            self._let_go(all_of_them=is_last)
+            try:
+                self._take()
+                self._let_go(all_of_them=is_last)
+            except Exception:  # noqa: BLE001  # the top of this thread, which must live on
+                logger.exception("a request was not told of")
 
     def _take(self) -> None:
         """What there is now."""
@@ -147,5 +150,9 @@ class Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        if not (record.threadName or "").startswith(THREADS):
+        if (record.threadName or "").startswith(THREADS):
+            return
+        try:
             self._put(Note.of(record))
+        except Exception:  # noqa: BLE001  # who logs is not to blame, as in any handler
+            self.handleError(record)

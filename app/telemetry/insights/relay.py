@@ -57,8 +57,12 @@ class Relay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`; not all of a line, as some hold the body that was refused."""
-        if self._seldom.allows():
+        if not self._seldom.allows():
+            return
+        try:
             message = record.getMessage()
-            for secret in self._secrets:
-                message = message.replace(secret, "***")
-            logger.warning("telemetry is not taken: %s", message[:_LONGEST])
+        except Exception:  # noqa: BLE001  # a library that misspells its own line
+            message = str(record.msg)
+        for secret in self._secrets:
+            message = message.replace(secret, "***")
+        logger.warning("telemetry is not taken: %s", message[:_LONGEST])
