@@ -37,10 +37,11 @@ _PACKAGES: Final = {
     "sklearn": ("sklearn_version", "scikit-learn"),
     "xgboost": ("xgb_version", "xgboost"),
 }
+BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 _NUMBER: Final = {"type": ["number", "null"]}
 _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "any": {},
-    "binary": {"type": "string", "contentEncoding": "base64"},
+    "binary": {"type": "string", "contentEncoding": "base64", "pattern": BASE64},
     "boolean": {"type": "boolean"},
     "datetime": {"type": "string", "format": "date-time"},
     "double": _NUMBER,
@@ -122,7 +123,7 @@ def read(path: Path) -> MLmodel:
         outputs=_fields(signature, "outputs"),
         params=_fields(signature, "params"),
         takes_list=bool(stated.get("is_signature_from_type_hint")),
-        schema=_schema(inputs) if inputs else None,
+        schema=_declared(inputs),
         requirements={package: str(conf[key])} if conf.get(key) else {},
         code=path.parent / code if isinstance(code, str) else None,
     )
@@ -182,6 +183,13 @@ def _field(entry: Mapping[str, Any]) -> Field:
     )
 
 
+def _declared(inputs: tuple[Field, ...]) -> Mapping[str, Any] | None:
+    try:
+        return _schema(inputs) if inputs else None
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ModelInvalid("the inputs of the signature in MLmodel cannot be read") from error
+
+
 def _schema(inputs: tuple[Field, ...]) -> Mapping[str, Any]:
     if any(column.name is None for column in inputs):
         fragments = [_fragment(column) for column in inputs]
@@ -213,7 +221,16 @@ def _of_type(kind: Any) -> dict[str, Any]:
         return dict(_TYPES.get(kind, {}))
     if kind.get("type") == "array":
         return _list(_of_type(_inner(kind.get("items"))))
-    return {"type": "object"}
+    if kind.get("type") == "map":
+        return {"type": "object", "additionalProperties": _of_type(_inner(kind.get("values")))}
+    properties = kind.get("properties")
+    if not isinstance(properties, Mapping):
+        return {"type": "object"}
+    return {
+        "type": "object",
+        "properties": {str(n): _of_type(_inner(p)) for n, p in properties.items()},
+        "required": [str(n) for n, p in properties.items() if p.get("required", True)],
+    }
 
 
 def _inner(items: Any) -> Any:

@@ -140,6 +140,28 @@ def pyfunc_frame(path: Path) -> None:
     mlflow.pyfunc.save_model(path, python_model=made, signature=signature, **QUIET)
 
 
+def pyfunc_objects(path: Path) -> None:
+    """Of objects, lists of objects and maps, as chats are; gives back what came."""
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Array, DataType, Map, Object, Property
+
+    message = Object([
+        Property("role", DataType.string), Property("tokens", DataType.long, required=False)
+    ])  # fmt: skip
+    columns: list[Any] = [
+        ColSpec(message, "message"),
+        ColSpec(Array(message), "history"),
+        ColSpec(Map(DataType.double), "scores"),
+    ]
+    signature = ModelSignature(Schema(columns))
+    made = python_model(
+        lambda self, context, model_input, params=None: model_input.to_dict("records")
+    )
+    mlflow.pyfunc.save_model(path, python_model=made, signature=signature, **QUIET)
+
+
 def pyfunc_sum(path: Path) -> None:
     import mlflow.pyfunc
     from mlflow.models import infer_signature
@@ -193,6 +215,7 @@ SAVED: Mapping[str, Callable[[Path], None]] = {
     "xgboost_bare": booster("xgboost", lambda: boosters.xgboost("classes").get_booster()),
     "catboost": booster("catboost", lambda: boosters.catboost("binary")),
     "pyfunc_frame": pyfunc_frame,
+    "pyfunc_objects": pyfunc_objects,
     "pyfunc_sum": pyfunc_sum,
     "pyfunc_tensor": pyfunc_tensor,
     "pyfunc_hints": pyfunc_hints,

@@ -81,7 +81,10 @@ COLUMNS: dict[str, tuple[Any, Any]] = {
     "float": ("float", NUMBER),
     "double": ("double", NUMBER),
     "string": ("string", {"type": "string"}),
-    "binary": ("binary", {"type": "string", "contentEncoding": "base64"}),
+    "binary": (
+        "binary",
+        {"type": "string", "contentEncoding": "base64", "pattern": mlmodel.BASE64},
+    ),
     "datetime": ("datetime", {"type": "string", "format": "date-time"}),
     "any": ("any", {}),
 }
@@ -110,6 +113,39 @@ def test_a_column_is_told_as_json_schema(tmp_path: Path, kind: str, wanted: Any)
     inputs = declare(Signature((), ()), schema).inputs
     assert [len(spec.shape) for spec in inputs] == [1, 1, 2, 3]
     assert [spec.required for spec in inputs] == [True, False, True, True]
+
+
+def test_objects_and_maps_are_told_with_what_they_hold(tmp_path: Path) -> None:
+    message = {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string", "required": True},
+            "tokens": {"type": "array", "items": {"type": "long"}, "required": False},
+        },
+    }
+    columns = [
+        {**message, "name": "message", "required": True},
+        {"type": "array", "items": message, "name": "history", "required": False},
+        {"type": "map", "values": {"type": "double"}, "name": "scores", "required": True},
+        {"type": "object", "name": "bare", "required": True},
+    ]
+    schema = mlmodel.read(written(tmp_path, SKLEARN, inputs=columns)).schema
+    assert schema is not None
+
+    told = {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string"},
+            "tokens": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["role"],
+    }
+    assert schema["properties"] == {
+        "message": told,
+        "history": {"type": ["array", "null"], "items": told},
+        "scores": {"type": "object", "additionalProperties": NUMBER},
+        "bare": {"type": "object"},
+    }
 
 
 SHAPES: list[tuple[list[int], str, Any]] = [
@@ -169,6 +205,11 @@ def test_columns_without_names_go_by_position(tmp_path: Path) -> None:
         ("flavors: {}", "MLmodel has the flavors none; served are onnx, sklearn, lightgbm"),
         ("flavors: {spark: {}, mleap: {}}", "MLmodel has the flavors spark, mleap; served"),
         ("flavors: {onnx: {data: m}}\nsignature: {inputs: '{'}", "the inputs of the signature"),
+        (
+            "flavors: {onnx: {data: m}}\n"
+            'signature: {inputs: \'[{"type": "object", "properties": {"a": 1}}]\'}',
+            "the inputs of the signature",
+        ),
         ("flavors: {onnx: {data: m}}\nsignature: {inputs: '[1]'}", "the inputs of the signature"),
         ("flavors: {onnx: {data: m}}\nsignature: {params: '[{}, 1]'}", "the params of the sign"),
         (

@@ -154,8 +154,8 @@ def _param(field: Field) -> TensorSpec:
 
 
 def _column(array: Array, field: Field) -> Array:
-    if isinstance(field.type, Mapping):  # an array of arrays
-        return objects_of(array.tolist())
+    if isinstance(field.type, Mapping):
+        return objects_of([_nested(value, field.type) for value in array.tolist()])
     if field.type == "binary":
         return objects_of([None if v is None else base64.b64decode(v) for v in array.tolist()])
     dtype = _DTYPES.get(field.type)
@@ -163,6 +163,17 @@ def _column(array: Array, field: Field) -> Array:
     if dtype is None or (has_gaps and not dtype.startswith("float")):
         return array
     return array.astype(dtype, copy=False)
+
+
+def _nested(value: Any, kind: Any) -> Any:
+    """A copy, since mlflow writes into what it is given; with floats where JSON has whole ones."""
+    name = kind.get("type") if isinstance(kind, Mapping) else kind
+    if isinstance(value, list) and name == "array":
+        return [_nested(item, kind.get("items")) for item in value]
+    if isinstance(value, dict) and name in ("map", "object"):
+        kinds = kind.get("properties", {})
+        return {key: _nested(v, kinds.get(key, kind.get("values"))) for key, v in value.items()}
+    return float(value) if name in ("double", "float") and isinstance(value, int) else value
 
 
 def _is_empty(array: Array) -> bool:

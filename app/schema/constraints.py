@@ -112,12 +112,12 @@ class Constraints:
             name, position, *place = error.instance_path
             value = given[str(name)][int(position)]
             for step in place:
-                value = value[int(step)]
+                value = value[step if isinstance(value, dict) else int(step)]
             row = _kept(columns.values[str(name)], bad.get(str(name), ()))[int(position)]
             column: str | int | None = str(name) if len(self._inputs) > 1 else None
             at = ""
-            if column is None and len(place) == 1:
-                column = int(place[0])
+            if column is None and len(place) == 1 and isinstance(place[0], int):
+                column = place[0]
             elif place:
                 at = f" at {''.join(f'[{step}]' for step in place)}"
             wanted, got, suggestion = _told(error, value)

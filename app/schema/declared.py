@@ -12,6 +12,7 @@ import numpy as np
 from app.errors import ModelInvalid
 from app.schema.constraints import compiled
 from app.schema.fragment import Value, read, resolved
+from app.schema.layout import holds_objects
 from app.tensors import Signature, TensorSpec, storage
 
 _KINDS: Final = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
@@ -102,6 +103,8 @@ def _is_matrix(derived: Signature, properties: Mapping[str, Any]) -> bool:
 def _merged(base: TensorSpec, value: Value, *, batched: bool) -> TensorSpec:
     """`base`, narrowed by what the schema says; the model's own width of numbers is kept."""
     dtype = _dtype(base, value)
+    if holds_objects(value.constraints) and dtype != "any":
+        raise ModelInvalid(f'the model takes no objects as "{base.name}", schema.json says it does')
     holds_null = storage(base.dtype).kind == "f" or base.dtype in ("any", "datetime")
     if value.nullable and not base.nullable and not holds_null:
         if value.is_typed and value.dtype != "any":

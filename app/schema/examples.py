@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.schema.layout import record_depth
+from app.schema.fragment import read
+from app.schema.layout import holds_objects, record_depth
 from app.tensors import Signature, TensorSpec, storage
 
 _FREE_SIZE: Final = 4
@@ -61,13 +62,28 @@ def _scalar(spec: TensorSpec, rules: Mapping[str, Any], variant: int) -> Any:
         return f"2020-01-{1 + variant % 28:02d}T00:00:00Z"
     if spec.dtype == "string":
         return _text(rules, variant)
+    if holds_objects(rules):
+        return _object(rules, variant)
     if spec.dtype == "any":
         return variant
     is_whole = kind in "iu" or rules.get("type") in ("integer", ["integer", "null"])
     return _number(rules, variant, is_whole=is_whole)
 
 
+def _object(rules: Mapping[str, Any], variant: int) -> dict[str, Any]:
+    """What it must have, and no more."""
+    document = {"properties": rules.get("properties", {}), "$defs": rules.get("$defs", {})}
+    found = {}
+    for name in rules.get("required", ()):
+        value = read(document["properties"].get(name, {}), document)
+        spec = TensorSpec(name, value.dtype, (None, *value.sizes), constraints=value.constraints)
+        found[name] = _value(spec, variant, batched=True)
+    return found
+
+
 def _text(rules: Mapping[str, Any], variant: int) -> str:
+    if rules.get("contentEncoding") == "base64":
+        return ("AAE=", "AgME")[variant % 2]
     text = ("a text", "another text")[variant % 2].ljust(int(rules.get("minLength", 0)), ".")
     return text[: int(rules.get("maxLength", len(text)))]
 

@@ -48,8 +48,6 @@ def read(fragment: Any, document: Mapping[str, Any], depth: int = 0) -> Value:
     types = {stated} if isinstance(stated, str) else set(stated) or _types_of_enum(fragment)
     nullable = "null" in types
     types.discard("null")
-    if types == {"object"}:
-        raise ModelInvalid("schema.json: a column of objects cannot be served")
     if types == {"array"}:
         return _list(fragment, document, depth)
     dtype = _DTYPES.get(next(iter(types)), "any") if len(types) == 1 else "any"

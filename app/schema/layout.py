@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.tensors import Signature, TensorSpec
 
@@ -50,3 +51,10 @@ def record_depth(spec: TensorSpec, batched: bool) -> int:
     """Depth of the value of one record: all axes but the rows; a row of one value is one value."""
     shape = spec.shape[1:] if batched else spec.shape
     return 0 if batched and shape == (1,) else len(shape)
+
+
+def holds_objects(rules: Mapping[str, Any]) -> bool:
+    """By the constraints of a column: its values, or those in its lists, are objects."""
+    while isinstance(rules.get("items"), dict):
+        rules = rules["items"]
+    return rules.get("type") in ("object", ["object", "null"])

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.errors import MAX_FAULTS, Fault
 from app.schema.forms import MISSING, SKIPPED, depth_of, kind
+from app.schema.layout import holds_objects
 from app.tensors import Array, TensorSpec, storage
 
 _EXACT_FLOAT: Final = 2**53
@@ -33,7 +34,8 @@ def expected(spec: TensorSpec) -> str:
     else:
         words = {"f": "a number", "i": "an integer", "u": "a non-negative integer"}
         words |= {"b": "true or false", "M": "a date-time (RFC 3339)"}
-        wanted = words.get(number.kind, "a string" if spec.dtype == "string" else "a value")
+        other = "an object" if holds_objects(spec.constraints) else "a value"
+        wanted = words.get(number.kind, "a string" if spec.dtype == "string" else other)
     return f"{wanted} or null" if spec.nullable and number.kind not in "iu" else wanted
 
 
@@ -202,7 +204,8 @@ def _to_datetime(value: Any, spec: TensorSpec) -> np.datetime64:
 def _to_object(value: Any, spec: TensorSpec) -> Any:
     if spec.dtype == "string" and type(value) is not str:
         raise Misfit(kind(value))
-    if depth_of(value) or isinstance(value, dict):
+    is_object = isinstance(value, dict)
+    if depth_of(value) or is_object != holds_objects(spec.constraints):
         raise Misfit(kind(value))
     return value
 

@@ -14,6 +14,7 @@ import pytest
 from app import golden
 from app.errors import ModelInvalid, SchemaMismatch
 from app.schema import Schema
+from app.schema.examples import records
 from app.schema.results import plain, results
 from app.tensors import Batch
 from tests import models
@@ -73,6 +74,7 @@ def test_a_column_that_may_lack_is_there_when_it_is_sent(saved: Path) -> None:
         ({"long": 0.5}, 'column "long": expected an integer'),
         ({"boolean": "yes"}, 'column "boolean": expected true or false'),
         ({"datetime": "soon"}, r'column "datetime": expected a date-time \(RFC 3339\)'),
+        ({"raw": "no base64!"}, 'column "raw": expected a string that matches the pattern'),
         ({"many": ["a"]}, r'column "many": expected a number.*, got a string at \[0\]'),
     ],
 )
@@ -81,6 +83,42 @@ def test_a_payload_that_does_not_fit_never_reaches_the_model(
 ) -> None:
     with pytest.raises(SchemaMismatch, match=told):
         answer(saved / "pyfunc_frame", {"data": [RECORD | change]})
+
+
+CHAT = {
+    "message": {"role": "user", "tokens": 3},
+    "history": [{"role": "system"}, {"role": "user", "tokens": 1}],
+    "scores": {"a": 1.5, "b": 2},
+}
+
+
+def test_objects_and_maps_reach_the_model(saved: Path) -> None:
+    assert answer(saved / "pyfunc_objects", {"data": [CHAT, CHAT]}) == [CHAT, CHAT]
+    assert answer(saved / "pyfunc_objects", {"data": CHAT}) == CHAT
+
+
+def test_objects_are_made_up_for_the_check_at_load(saved: Path) -> None:
+    model = models.load(saved / "pyfunc_objects")
+
+    assert records(model.signature, 1) == [
+        {"message": {"role": "a text"}, "history": [{"role": "a text"}] * 4, "scores": {}}
+    ]
+    assert golden.check(model, Schema(model.signature), None).checked == "made-up rows: 2"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"message": "hello"}, 'column "message": expected an object, got a string'),
+        ({"message": {}}, 'column "message": .* required'),
+        ({"message": {"role": 1}}, 'column "message": expected a string, got .* at .role'),
+        ({"history": {"role": "a"}}, 'column "history": expected a list'),
+        ({"scores": {"a": "b"}}, 'column "scores": expected null or a number, got'),
+    ],
+)
+def test_objects_that_do_not_fit_never_reach_the_model(saved: Path, change: Any, told: str) -> None:
+    with pytest.raises(SchemaMismatch, match=told):
+        answer(saved / "pyfunc_objects", {"data": [CHAT | change]})
 
 
 def test_params_reach_the_model_and_the_rest_are_its_defaults(saved: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_column_is_what_model_and_schema_both_allow(
         ("string", {"type": "number"}, 'takes text as "x"'),
         ("int64", {"type": ["integer", "null"]}, 'takes no null as "x"'),
         ("string", {"type": ["string", "null"]}, 'takes no null as "x"'),
-        ("any", {"type": "object"}, "a column of objects"),
+        ("float64", {"type": "object"}, "the model takes no objects"),
         ("any", False, "takes no value"),
         ("float32", {"type": "array", "items": {"type": "number"}}, 'the shape of "x"'),
         ("any", {"$ref": "#/$defs/a"}, "leads in a circle"),
