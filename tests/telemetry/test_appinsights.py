@@ -97,6 +97,7 @@ def test_a_line_of_the_log_is_joined_by_its_request_id(feed: Feed, ingestion: In
     assert lines["odd"]["tags"]["ai.operation.parentId"] == request["id"]
     assert lines["of no request"]["tags"]["ai.operation.id"] == "0" * 32
     assert lines["of no request"]["properties"]["logger_name"] == "app.x"
+    assert {line["severityLevel"] for line in lines.values()} in ({2}, {"Warning"})
 
 
 def test_an_exception_of_no_request_is_told_too(feed: Feed, ingestion: Ingestion) -> None:

@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import socket
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,8 +17,7 @@ from app.telemetry.insights.requests import Failure, Note, Phase, Request
 with warnings.catch_warnings():  # it asks for the locale in a way that ends with Python 3.15
     warnings.simplefilter("ignore", DeprecationWarning)
     from opencensus.ext.azure.common import Options, utils
-    from opencensus.ext.azure.common.protocol import Data, ExceptionData
-    from opencensus.ext.azure.log_exporter import AzureLogHandler
+    from opencensus.ext.azure.common.protocol import Data, Envelope, ExceptionData, Message
     from opencensus.ext.azure.trace_exporter import AzureExporter
     from opencensus.trace.span import SpanKind
     from opencensus.trace.span_data import SpanData
@@ -29,16 +27,12 @@ _GRACE_S: Final = 0.1
 _STATISTICS: Final = "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL"
 
 
-class LogHandler(AzureLogHandler):  # type: ignore[misc]  # the library has no types
-    """Makes envelopes of records; OpenCensus' own has no lock, which Python 3.13 asks for."""
-
-    def createLock(self) -> None:  # noqa: N802  # the name that `logging.Handler` gives it
-        """See `logging.Handler`."""
-        self.lock = threading.RLock()
-
-
 class OpenCensus:
-    """Spans and lines of the log, sent by our thread; those of the library stay idle."""
+    """Spans and lines of the log, sent by our thread; that of the library stays idle.
+
+    Its handler of logs is not used: it has no lock, which Python 3.13 asks for, and no traceback
+    without the frames of an exception.
+    """
 
     def __init__(self, connection_string: str, service_name: str) -> None:
         os.environ.setdefault(_STATISTICS, "true")
@@ -57,7 +51,6 @@ class OpenCensus:
                 "InstrumentationKey=UUID;IngestionEndpoint=URL"
             ) from error
         self._exporter = AzureExporter(**given)
-        self._handler = LogHandler(**given)
         self._tags = {
             "ai.cloud.role": service_name,
             "ai.cloud.roleInstance": socket.gethostname(),
@@ -73,7 +66,6 @@ class OpenCensus:
 
     def close(self) -> None:
         """See `Destination`."""
-        self._handler.close(_GRACE_S)
         self._exporter._stop(_GRACE_S)
         atexit.unregister(self._exporter._stop)
         atexit.unregister(self._exporter._worker.stop)
@@ -89,29 +81,33 @@ class OpenCensus:
         yield from map(self._of_note, request.notes)
 
     def _of_note(self, note: Note) -> Any:
-        record = logging.makeLogRecord(
-            {
-                "name": note.logger,
-                "levelno": note.level,
-                "levelname": logging.getLevelName(note.level),
-                "msg": note.message,
-                "created": note.at_ns / 1e9,
-                "traceId": f"{note.trace_id:032x}",
-                "custom_dimensions": {**note.dimensions, "logger_name": note.logger},
-            }
-        )
-        envelope = self._handler.log_record_to_envelope(record)
-        envelope.tags["ai.operation.parentId"] = f"{note.span_id:016x}"
-        if note.failure is not None:
-            envelope.name = "Microsoft.ApplicationInsights.Exception"
-            told = envelope.data.baseData
+        properties = {
+            **note.dimensions,
+            "level": logging.getLevelName(note.level),
+            "logger_name": note.logger,
+        }
+        severity = (note.level - 1) // 10
+        if note.failure is None:
+            kind = "Message"
+            data = Message(message=note.message, severityLevel=severity, properties=properties)
+        else:
+            kind = "Exception"
             data = ExceptionData(
                 exceptions=[_exception(note.failure)],
-                severityLevel=told.severityLevel,
-                properties={**told.properties, "log": note.message},
+                severityLevel=severity,
+                properties={**properties, "log": note.message},
             )
-            envelope.data = Data(baseData=data, baseType="ExceptionData")
-        return envelope
+        return Envelope(
+            name=f"Microsoft.ApplicationInsights.{kind}",
+            iKey=self._exporter.options.instrumentation_key,
+            time=_time(note.at_ns),
+            tags={
+                **utils.azure_monitor_context,
+                "ai.operation.id": f"{note.trace_id:032x}",
+                "ai.operation.parentId": f"{note.span_id:016x}",
+            },
+            data=Data(baseData=data, baseType=f"{kind}Data"),
+        )
 
 
 def _spans(request: Request) -> Iterator[Any]:
