@@ -17,12 +17,10 @@ from typing import Final
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from app.azure.blobs import CHUNK_BYTES, BlobFile, BlobFolder
+from app.azure.blobs import PART_BYTES, BlobFile, BlobFolder
 from app.azure.faults import unavailable
 from app.errors import RegistryUnavailable
 
-PART_BYTES: Final = 4 * CHUNK_BYTES
-"""One transfer; a larger file is several."""
 _LOOK_S: Final = 1.0
 """A fetch looks so often whether it is to end; a transfer that is left gets so long for it."""
 

@@ -34,7 +34,6 @@ class Proxy:
         self.port = 0
         self._target = target
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._is_up = threading.Event()
         self._ending = asyncio.Event()
@@ -61,29 +60,27 @@ class Proxy:
         self._is_up.set()
         await self._ending.wait()
         server.close()
-        for task in list(self._tasks):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connected(self, near: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         away = None
+        ways: list[asyncio.Future[None]] = []
         try:
             if self.refuses:
                 return
             far, away = await asyncio.open_connection("127.0.0.1", self._target)
-            back = self._carry(far, out, is_back=True)
-            there = asyncio.ensure_future(self._carry(near, away, is_back=False))
-            await asyncio.wait((asyncio.ensure_future(back), there), return_when="FIRST_COMPLETED")
-        except OSError:
+            ways.append(asyncio.ensure_future(self._carry(far, out, is_back=True)))
+            ways.append(asyncio.ensure_future(self._carry(near, away, is_back=False)))
+            await asyncio.wait(ways, return_when="FIRST_COMPLETED")
+        except (OSError, asyncio.CancelledError):
             pass
-        except asyncio.CancelledError:
-            return
         finally:
+            for way in ways:
+                way.cancel()
             for writer in (out, away):
                 if writer is not None:
                     writer.transport.abort()
