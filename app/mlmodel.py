@@ -19,6 +19,10 @@ from app.errors import ModelInvalid
 
 FILE: Final = "MLmodel"
 
+_MAX_EXAMPLES: Final = 8
+_MAX_BYTES: Final = 1 << 20
+"""Of an input example, which may be the whole training set."""
+
 NATIVE: Final = {
     "onnx": "onnx",
     "sklearn": "sklearn",
@@ -112,6 +116,10 @@ def read(path: Path) -> MLmodel:
     flavour, runtime, file, result = _chosen(flavours)
     conf = flavours[flavour]
     key, package = _PACKAGES.get(flavour, ("", ""))
+    schema = _declared(inputs)
+    examples = _examples(stated.get("saved_input_example_info"), path.parent)
+    if schema is not None and examples:
+        schema = {**schema, "examples": examples}
     code = conf.get("code")
     return MLmodel(
         folder=path.parent,
@@ -123,7 +131,7 @@ def read(path: Path) -> MLmodel:
         outputs=_fields(signature, "outputs"),
         params=_fields(signature, "params"),
         takes_list=bool(stated.get("is_signature_from_type_hint")),
-        schema=_declared(inputs),
+        schema=schema,
         requirements={package: str(conf[key])} if conf.get(key) else {},
         code=path.parent / code if isinstance(code, str) else None,
     )
@@ -188,6 +196,26 @@ def _declared(inputs: tuple[Field, ...]) -> Mapping[str, Any] | None:
         return _schema(inputs) if inputs else None
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ModelInvalid("the inputs of the signature in MLmodel cannot be read") from error
+
+
+def _examples(told: Any, folder: Path) -> list[Any]:
+    """Records of the input example that was saved with the model; none where it has another form.
+
+    A frame is saved as pandas splits it, an array as the inputs of TensorFlow Serving.
+    """
+    if not isinstance(told, dict) or not isinstance(told.get("artifact_path"), str):
+        return []
+    file = folder / told["artifact_path"]
+    try:
+        if not file.resolve().is_relative_to(folder.resolve()) or file.stat().st_size > _MAX_BYTES:
+            return []
+        example = json.loads(file.read_bytes())
+        if told.get("type") == "dataframe" and told.get("pandas_orient") == "split":
+            names = [str(name) for name in example["columns"]]
+            return [dict(zip(names, row, strict=True)) for row in example["data"][:_MAX_EXAMPLES]]
+        return list(example["inputs"][:_MAX_EXAMPLES]) if told.get("type") == "ndarray" else []
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return []
 
 
 def _schema(inputs: tuple[Field, ...]) -> Mapping[str, Any]:

@@ -176,6 +176,43 @@ def test_a_tensor_is_told_as_nested_lists(
     assert named["properties"] == {"x": alone}
 
 
+EXAMPLES: dict[str, tuple[Any, Any, Any]] = {
+    "frame": (
+        {"type": "dataframe", "pandas_orient": "split"},
+        {"columns": ["a"], "data": [[1], [2]]},
+        [{"a": 1}, {"a": 2}],
+    ),
+    "array": ({"type": "ndarray"}, {"inputs": [[1, 2], [3, 4]]}, [[1, 2], [3, 4]]),
+    "other": ({"type": "json_object"}, {"a": 1}, None),
+    "ragged": (
+        {"type": "dataframe", "pandas_orient": "split"},
+        {"columns": ["a"], "data": [[1, 2]]},
+        None,
+    ),
+    "no frame": ({"type": "dataframe", "pandas_orient": "split"}, [1], None),
+    "many": ({"type": "ndarray"}, {"inputs": [1] * 100}, [1] * 8),
+    "outside": ({"type": "ndarray", "artifact_path": "../x.json"}, {"inputs": [1]}, None),
+    "gone": ({"type": "ndarray", "artifact_path": "gone.json"}, {"inputs": [1]}, None),
+    "no text": ({"type": "ndarray", "artifact_path": 1}, {"inputs": [1]}, None),
+}
+
+
+@pytest.mark.parametrize(("told", "content", "wanted"), EXAMPLES.values(), ids=EXAMPLES)
+def test_an_input_example_is_the_examples_of_the_schema(
+    tmp_path: Path, told: Any, content: Any, wanted: Any
+) -> None:
+    file = written(tmp_path / "model", SKLEARN, inputs=[{"type": "long", "name": "a"}])
+    stated = yaml.safe_load(file.read_text())
+    stated["saved_input_example_info"] = {"artifact_path": "x.json", **told}
+    file.write_text(yaml.safe_dump(stated))
+    for folder in (tmp_path, tmp_path / "model"):
+        (folder / "x.json").write_text(json.dumps(content))
+
+    schema = mlmodel.read(file).schema
+    assert schema is not None
+    assert schema.get("examples") == wanted
+
+
 def test_columns_without_names_go_by_position(tmp_path: Path) -> None:
     three = [{"type": "double"}] * 3
     mixed = [{"type": "double"}, {"type": "string"}]

@@ -6,11 +6,13 @@ import gc
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
-from app.errors import ModelInvalid
+from app.errors import ModelInvalid, ServingError
 from app.manifest import Manifest
+from app.schema import Schema
 from app.schema.declared import declare
 from app.tensors import Model, Signature
 
@@ -67,10 +69,27 @@ def signed(derived: Signature, manifest: Manifest) -> Signature:
     if is_matrix and manifest.schema.get("minItems") == len(derived.inputs):
         return derived  # saved with an array in place of the frame: the columns go by position
     try:
-        return declare(derived, manifest.schema)
+        return _with_fitting_examples(derived, manifest.schema)
     except ModelInvalid as error:
         told = str(error).replace("schema.json", "the signature in MLmodel")
         raise ModelInvalid(f"{told}; a schema.json would take its place") from error
+
+
+def _with_fitting_examples(derived: Signature, document: Mapping[str, Any]) -> Signature:
+    """As `document` declares it; its examples, which nobody checked, as far as they fit."""
+    bare = {key: value for key, value in document.items() if key != "examples"}
+    signature = declare(derived, bare)
+    schema = Schema(signature)
+    examples = [e for e in document.get("examples", ()) if _fits(e, schema)]
+    return replace(signature, declared={**bare, "examples": examples}) if examples else signature
+
+
+def _fits(example: Any, schema: Schema) -> bool:
+    try:
+        schema.decode([example] if schema.signature.batched else example)
+    except ServingError:
+        return False
+    return True
 
 
 def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:

@@ -58,6 +58,7 @@ def test_an_estimator_of_any_serialisation_answers_as_it_did(saved: Path, name: 
             "income": {"type": ["number", "null"]},
         },
         "required": ["age", "city", "income"],
+        "examples": RECORDS[:2],
     }
 
 
@@ -74,6 +75,17 @@ def test_the_signature_is_what_a_payload_must_fit(saved: Path, change: Any, told
 
     with pytest.raises(SchemaMismatch, match=told):
         schema.decode([RECORDS[0] | change])
+
+
+def test_examples_that_do_not_fit_are_left_out(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved / "sklearn_skops", tmp_path / "model")
+    rows = [[31, "Bern", 1.5], ["old", "Bern", 1.5], [31, None, 1.5]]
+    example = {"columns": ["age", "city", "income"], "data": rows}
+    models.save(folder, "input_example.json", json.dumps(example).encode())
+
+    declared = models.load(folder).signature.declared
+    assert declared is not None
+    assert declared["examples"] == [{"age": 31, "city": "Bern", "income": 1.5}]
 
 
 def test_a_schema_file_goes_before_the_signature(saved: Path, tmp_path: Path) -> None:
