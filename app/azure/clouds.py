@@ -86,8 +86,10 @@ def _asked(url: str) -> Any:
     from azure.core.exceptions import AzureError
     from azure.core.rest import HttpRequest
 
+    from app.azure.faults import Place, unavailable
     from app.azure.patience import CONNECT_S, READ_S
 
+    place = Place("the resource manager", "ARM_CLOUD_METADATA_URL", "it should be open to all")
     client: Any = PipelineClient(base_url=url, policies=[])
     try:
         request = HttpRequest("GET", url)
@@ -97,8 +99,7 @@ def _asked(url: str) -> Any:
             answer.raise_for_status()
             return answer.json()
     except (AzureError, ValueError) as error:
-        kind = type(error).__name__
-        raise RegistryUnavailable(f"ARM_CLOUD_METADATA_URL cannot be read ({kind})") from None
+        raise unavailable(error, place) from None
 
 
 def _url(text: str) -> str:

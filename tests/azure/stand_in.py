@@ -32,9 +32,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """JSON, with its status."""
+    """JSON, or bytes as they are, with its status."""
 
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,12 +77,12 @@ class StandIn:
         status: int = 503,
         *,
         headers: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         hang: bool = False,
         count: float = float("inf"),
     ) -> None:
         """Let the next `count` requests whose path holds `of` fail so; `hang`: never answer."""
-        answer = None if hang else Answer(body or {}, status, headers or {})
+        answer = None if hang else Answer({} if body is None else body, status, headers or {})
         self._faults.append(_Fault(of, answer, count))
 
     def mend(self) -> None:
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.of.told(request)
         if answer is None:
             return
-        sent = json.dumps(answer.body).encode()
+        sent = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         self.send_response(answer.status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(sent))}
         for name, value in {**headers, **answer.headers}.items():

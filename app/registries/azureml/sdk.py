@@ -185,6 +185,7 @@ class SdkMetadata:
 
     def _opened(self) -> MLClient:
         """Made once; of a registry it asks where that is."""
+        self._access.cloud()  # which the client too would ask, with more patience than we have
         with self._lock:
             if self._client is None:
                 given = self._access.given
