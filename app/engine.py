@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -38,6 +38,9 @@ class Query:
     content_length: int | None
     timeout_s: float | None
     """The caller's own deadline; it can only lower ours."""
+    request_id: bytes = b""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """By lower-case names."""
 
 
 class Codec(Protocol):
@@ -112,7 +115,7 @@ class Engine:
 
     def _at_hand(self, query: Query) -> Loaded | None:
         """The model that path or query name, when it is in memory."""
-        return None if query.name is None else self._catalog.get(query.name, query.version)
+        return None if query.name is None else self._catalog.get(query.name, query.version, query)
 
     async def _find(self, query: Query, codec: Codec, body: bytes) -> Loaded:
         """By path or query, else by the body, else the default one."""
@@ -127,7 +130,9 @@ class Engine:
         if name is None:
             names = ", ".join(self._catalog.names()[:_NAMES_TOLD]) or "none yet"
             raise ModelNotNamed(f"name a model, as in /score/NAME; served are: {names}")
-        return self._catalog.get(name, version) or await self._catalog.find(name, version)
+        return self._catalog.get(name, version, query) or await self._catalog.find(
+            name, version, query
+        )
 
     async def _predict(
         self, call: Call, loaded: Loaded, trace: Trace, *, is_large: bool

@@ -97,6 +97,16 @@ class Pool:
         """The exact version. Raises: ModelNotFound, RegistryUnavailable."""
         return await run_in(self._loaders, self._store.resolve, name, version, registry)
 
+    async def newest(self, name: str, registry: Registry) -> ModelRef:
+        """As the registry says now. Raises: ModelNotFound, RegistryUnavailable."""
+        return await run_in(self._loaders, self._store.newest, name, registry)
+
+    def release(self, ref: ModelRef) -> None:
+        """Drop it; requests inside keep theirs."""
+        self._pinned.pop(ref, None)
+        if self._models.pop(ref, None) is not None:
+            logger.info("%s is unloaded", ref)
+
     async def is_warm(self, registry: Registry) -> bool:
         """Some model of it is on this disk."""
         return await run_in(self._loaders, self._store.is_warm, registry)

@@ -69,18 +69,23 @@ class Store:
             ref = ModelRef(registry.name, name, version)
             if self._published(ref, registry).is_dir():
                 return ref
+        if version is not None:
+            return registry.resolve(name, version)
         try:
-            ref = registry.resolve(name, version)
+            return self.newest(name, registry)
         except RegistryUnavailable as error:
-            kept = None if version is not None else self._newest(name, registry)
+            kept = self._newest(name, registry)
             if kept is None:
                 raise
             logger.warning("%s is served from the cache: %s", kept, error)
             return kept
-        if version is None:
-            self._newest_found[registry.key, name] = ref.version
-            if self._published(ref, registry).is_dir():
-                self._note_newest(ref, registry)
+
+    def newest(self, name: str, registry: Registry) -> ModelRef:
+        """As the registry says now, which is remembered. Raises: as `Registry.resolve`."""
+        ref = registry.resolve(name, None)
+        self._newest_found[registry.key, name] = ref.version
+        if self._published(ref, registry).is_dir():
+            self._note_newest(ref, registry)
         return ref
 
     def is_warm(self, registry: Registry) -> bool:

@@ -111,6 +111,8 @@ class CountedRegistry(LocalRegistry):
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
         self.resolved.append((name, version))
+        if self.is_away and version is None:
+            raise RegistryUnavailable("the registry is away")
         if self.error is not None:
             raise self.error
         return super().resolve(name, version)
@@ -180,6 +182,7 @@ class Serving:
         on_demand: bool = True,
         match: str = "*",
         pool: Pool | None = None,
+        refresh_s: float = 0,
     ) -> Catalog:
         return Catalog(
             {"default": self.registry},
@@ -189,6 +192,7 @@ class Serving:
             default_model=default_model,
             on_demand=on_demand,
             on_demand_match=match,
+            refresh_s=refresh_s,
             first_retry_s=0.002,
         )
 

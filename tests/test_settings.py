@@ -28,7 +28,10 @@ from app.settings import (
 )
 
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
-MODEL_KEYS = "name, registry, version, preload, required, pin, sha256, batching, threads, timeout_s"
+MODEL_KEYS = (
+    "name, registry, version, preload, required, pin, sha256, labels, traffic, traffic_by, "
+    "shadow, batching, threads, timeout_s"
+)
 FOREIGN = {"azure", "insights"}
 """Fields that no SERVE_ variable sets."""
 
@@ -45,6 +48,7 @@ DEFAULTS: dict[str, object] = {
     "azureml_client": "rest",
     "on_demand": True,
     "on_demand_match": "*",
+    "refresh_s": 60.0,
     "cache_dir": Path("/home/me/.cache/aml-serve"),
     "cache_bytes": 10 * 2**30,
     "memory_bytes": None,
@@ -502,6 +506,8 @@ def test_a_wrong_file_gives_a_line_of_place_kind_and_what_is_allowed(
 FLAG = "true or false"
 COUNT = "a whole number from 1"
 SECONDS = "seconds as a number above 0"
+HEADER = "the name of a header: letters, digits and '-'"
+EXACT = f"a whole number, or in quotes {NAME}"
 VERSION = f"latest, a whole number, or in quotes {NAME}"
 
 
@@ -526,6 +532,15 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
         ("threads: 1.5", f"threads is a number; allowed: {COUNT}"),
         ("timeout_s: 0", f"timeout_s is a whole number; allowed: {SECONDS}"),
         ("timeout_s: .nan", f"timeout_s is a number; allowed: {SECONDS}"),
+        ("labels: {stable: latest}", f"labels.stable is text; allowed: {EXACT}"),
+        ("labels: {'a b': 1}", f"labels.'a b' is text; allowed: {NAME}"),
+        ("traffic: {1: ninety}", "traffic[1] is text; allowed: a share as a number from 0"),
+        ("traffic: {1: -1}", "traffic[1] is a whole number; allowed: a share as a number from 0"),
+        (
+            "traffic_by: a b",
+            "traffic_by is text; allowed: the name of a header: letters, digits and '-'",
+        ),
+        ("shadow: [1]", f"shadow is a list; allowed: {EXACT}"),
         ("timeout_s: soon", f"timeout_s is text; allowed: {SECONDS}"),
         (
             "pinned: true",

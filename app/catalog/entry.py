@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Final
 
+from app.catalog.status import State, Status, Wanted
 from app.errors import ModelNotFound, ModelUnavailable, ServingError
-from app.pool import Loaded, Options, Pool
+from app.pool import Loaded, Pool
 from app.registries import Registry
 from app.tensors import ModelRef
 
@@ -20,51 +21,26 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
+_REFUSED_S: Final = 600.0
+"""A version that was refused is tried again then: not its files change, but what is around may."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One model that the operator names."""
+class Refusal:
+    """A version that was loaded beside one that answers, and may not take its place."""
 
-    name: str
-    version: str | None = None
-    """None: the newest."""
-    registry: str = ""
-    """Empty: the default one."""
-    is_preloaded: bool = True
-    is_required: bool = True
-    options: Options = field(default_factory=Options)
-
-    def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}:{self.version}"
-
-
-class State(StrEnum):
-    """Of one name and version."""
-
-    KNOWN = "KNOWN"
-    """Not in memory; loaded on the next request."""
-    LOADING = "LOADING"
-    READY = "READY"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One entry as people and exporters see it."""
-
-    name: str
-    version: str
-    state: State
-    is_required: bool
-    step: str = ""
-    reason: str = ""
-    next_try_s: float | None = None
-    loaded: Loaded | None = None
+    ref: ModelRef
+    reason: str
+    next_try_at: float
+    """`time.monotonic()` seconds."""
 
 
 class Entry:
-    """One name and version: loaded by one try at a time, whose end all wait for who ask for it."""
+    """One name and version: loaded by one try at a time, whose end all wait for who ask for it.
+
+    Of the newest version of a name: `refresh` lets a newer one answer once it is checked; until
+    then, and when it is refused, the one before goes on.
+    """
 
     def __init__(
         self,
@@ -72,11 +48,12 @@ class Entry:
         registry: Registry,
         pool: Pool,
         failed: Callable[[Entry, ServingError], None],
+        switched: Callable[[Entry, ModelRef], None],
         *,
         is_named: bool,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        """`failed` is told of each try that failed."""
+        """`failed` is told of each try that failed, `switched` of what answered until now."""
         self.wanted = wanted
         self.registry = registry
         self.is_named = is_named
@@ -88,11 +65,17 @@ class Entry:
         self.was_ready = False
         self._pool = pool
         self._tell_failed = failed
+        self._tell_switched = switched
         self._first_retry_s = first_retry_s
         self._reason = ""  # text only: an error would keep the model that failed in memory
         self._failures = 0
         self._next_try_at = 0.0
         self._task: asyncio.Task[Loaded | ServingError] | None = None
+        self._good: ModelRef | None = None
+        """The last one that was ready."""
+        self._refusal: Refusal | None = None
+        self._stale = ""
+        self._is_refreshing = False
 
     @property
     def is_awaited(self) -> bool:
@@ -112,6 +95,7 @@ class Entry:
         """For people and exporters."""
         state = self.state
         has_failed = state is State.FAILED
+        refusal = self._refusal
         return Status(
             name=self.wanted.name,
             version=self.ref.version if self.ref else self.wanted.version or "latest",
@@ -121,6 +105,8 @@ class Entry:
             reason="" if state is State.READY else self._reason,  # also while it is tried again
             next_try_s=self.retry_after_s() if has_failed else None,
             loaded=self._pool.peek(self.ref) if self.ref else None,
+            stale=self._stale,
+            refused=f"{refusal.ref.version}: {refusal.reason}" if refusal else "",
         )
 
     def retry_after_s(self) -> float:
@@ -159,6 +145,71 @@ class Entry:
             else:
                 return
 
+    async def refresh(self, *, is_asked_for: bool = False) -> bool:
+        """Let a newer version answer, if there is one and it passes the checks. Never raises.
+
+        Nothing for an exact version, or one that is not in memory: its next load looks for itself.
+
+        Args:
+            is_asked_for: try also a version that was refused not long ago.
+
+        Returns:
+            Whether the registry could not be read.
+        """
+        wanted, current = self.wanted, self.ref
+        is_idle = self._task is None and not self._is_refreshing
+        if wanted.version is not None or current is None or not is_idle or not self.peek():
+            return False
+        self._is_refreshing = True
+        try:
+            newest = await self._pool.newest(wanted.name, self.registry)
+            self._stale = ""
+            if newest != current and (is_asked_for or not self._is_refused(newest)):
+                await self._switch(current, newest)
+        except ServingError as error:
+            if not self._stale:
+                logger.warning("%s may be stale: %s", current, error.message)
+            self._stale = error.message
+        except Exception as error:
+            logger.exception("refreshing %s raised", wanted)
+            self._stale = f"the look for a newer version raised {type(error).__name__}"
+        finally:
+            self._is_refreshing = False
+        return bool(self._stale)
+
+    def step_back(self, to: ModelRef, reason: str) -> None:
+        """Let the version before answer again; the present one is refused until it is asked for."""
+        assert self.ref is not None
+        self._refusal = Refusal(self.ref, reason, math.inf)
+        self.ref = self._good = to
+
+    def peek(self) -> Loaded | None:
+        """As `get`, without counting as a use."""
+        return None if self.ref is None else self._pool.peek(self.ref)
+
+    async def _switch(self, current: ModelRef, newest: ModelRef) -> None:
+        """Load `newest` beside `current`; one assignment, and it answers."""
+        try:
+            loaded = await self._pool.load(newest, self.registry, self.wanted.options, self._tell)
+        except ServingError as error:
+            self._refuse(newest, error)
+            return
+        if self.ref != current:  # somebody else has chosen meanwhile
+            return
+        self.ref = self._good = loaded.ref
+        self._refusal = None
+        logger.info("%s answers in place of version %s", loaded.ref, current.version)
+        self._tell_switched(self, current)
+
+    def _refuse(self, ref: ModelRef, error: ServingError) -> None:
+        wait_s = max(_REFUSED_S, error.retry_after_s or 0)
+        self._refusal = Refusal(ref, error.message, time.monotonic() + wait_s)
+        logger.warning("%s may not answer, the version before goes on: %s", ref, error.message)
+
+    def _is_refused(self, ref: ModelRef) -> bool:
+        refusal = self._refusal
+        return refusal is not None and refusal.ref == ref and time.monotonic() < refusal.next_try_at
+
     async def close(self) -> None:
         """End the try that runs."""
         if self._task is not None:
@@ -170,8 +221,8 @@ class Entry:
         wanted = self.wanted
         try:
             self._tell("resolve")
-            self.ref = await self._pool.resolve(wanted.name, wanted.version, self.registry)
-            loaded = await self._pool.load(self.ref, self.registry, wanted.options, self._tell)
+            ref = await self._pool.resolve(wanted.name, wanted.version, self.registry)
+            loaded = await self._load(ref)
         except ServingError as error:
             return self._failed(error)
         except Exception as error:
@@ -180,10 +231,24 @@ class Entry:
             return self._failed(ModelUnavailable(text))
         else:
             self._reason, self._failures, self.was_ready = "", 0, True
+            self.ref = self._good = loaded.ref
             return loaded
         finally:
             self._task = None
             self.was_tried = True
+
+    async def _load(self, ref: ModelRef) -> Loaded:
+        """`ref`, or the version that answered before when it may not."""
+        good, options = self._good, self.wanted.options
+        if good is None or good == ref:
+            self.ref = ref
+            return await self._pool.load(ref, self.registry, options, self._tell)
+        if not self._is_refused(ref):
+            try:
+                return await self._pool.load(ref, self.registry, options, self._tell)
+            except ServingError as error:
+                self._refuse(ref, error)
+        return await self._pool.load(good, self.registry, options, self._tell)
 
     def _tell(self, step: str) -> None:
         self.step = step

@@ -7,20 +7,22 @@ import bisect
 import difflib
 import fnmatch
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import random
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TypeVar
 
-from app.catalog.entry import FIRST_RETRY_S, LAST_RETRY_S, Entry, Status, Wanted
+from app.catalog.entry import FIRST_RETRY_S, Entry
+from app.catalog.lineup import Asker, Lineup, Lineups
 from app.catalog.lookups import UNKNOWN_S, Key, LookUps
+from app.catalog.outlook import Outlook
+from app.catalog.status import Status, Wanted
 from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
-from app.pool import DEFAULTS, Loaded, Options, Pool, run_in
+from app.pool import DEFAULTS, Loaded, Options, Pool
 from app.registries import Registry, is_name, version_age
+from app.tensors import ModelRef
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 
 class Catalog:
@@ -37,12 +39,14 @@ class Catalog:
         on_demand: bool,
         on_demand_match: str,
         options: Options = DEFAULTS,
+        refresh_s: float = 0.0,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         """The first of `registries` is the default one; `wanted` None: every model it has.
 
         Args:
             options: of models of the default registry that are not listed.
+            refresh_s: how often newer versions are looked for; 0 is never.
         """
         self._registries = registries
         self._default_registry = next(iter(registries.values()))
@@ -61,21 +65,23 @@ class Catalog:
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_discovering = wanted is None
-        self._is_within_reach = False
-        self.registry_errors = 0
-        self.place: Mapping[str, str] = {}
-        """What the default registry tells of itself: id, name, location; empty until it does."""
+        self._outlook = Outlook(self._default_registry, pool, loaders, first_retry_s)
+        self._errors = 0
+        self._lineups = Lineups()
+        self._refresh_s = refresh_s
         for model in wanted or ():
-            self._name(model)
+            self._want(model)
         if default_model is not None and default_model not in self._answers:
             self._name(self._unlisted(default_model))
 
     def start(self) -> None:
         """Begin to load what is to be preloaded; returns at once."""
-        self._spawn(self._discover() if self._is_discovering else self._reach())
+        self._spawn(self._discover() if self._is_discovering else self._outlook.reach())
         for entry in self._entries.values():
             if entry.is_awaited:
                 self._spawn(entry.keep())
+        if self._refresh_s:
+            self._spawn(self._keep_fresh(self._refresh_s))
 
     async def close(self) -> None:
         """End the background tasks; what a loading thread has begun it ends."""
@@ -94,8 +100,18 @@ class Catalog:
         """
         awaited = [entry for entry in self._entries.values() if entry.is_awaited]
         if self._is_discovering or not awaited:
-            return not self._is_discovering and self._is_within_reach
+            return not self._is_discovering and self._outlook.is_within_reach
         return all(e.was_ready if e.wanted.is_required else e.was_tried for e in awaited)
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        """What the default registry tells of itself: id, name, location; empty until it does."""
+        return self._outlook.place
+
+    @property
+    def registry_errors(self) -> int:
+        """How often a registry could not be read."""
+        return self._errors + self._outlook.errors
 
     def names(self) -> list[str]:
         """Of the models served, sorted."""
@@ -113,25 +129,65 @@ class Catalog:
             raise self._not_read()
         return self._named[0] if len(self._named) == 1 else None
 
-    def get(self, name: str, version: str | None = None) -> Loaded | None:
-        """The model that answers `name` now, when it is in memory."""
-        key = self._answers.get(name) if version is None else (name, version)
+    def get(
+        self, name: str, version: str | None = None, asker: Asker | None = None
+    ) -> Loaded | None:
+        """The model that answers `name` now, when it is in memory.
+
+        Args:
+            version: exact, or a label.
+            asker: tells which version answers, where several share the traffic.
+        """
+        if version is None:
+            split = self._lineups.split(name)
+            if split is not None:
+                return self._share(name, split, asker)
+            key = self._answers.get(name)
+        else:
+            key = (name, self._lineups.version(name, version))
         entry = None if key is None else self._entries.get(key)
         return None if entry is None else entry.get()
 
-    async def find(self, name: str, version: str | None = None) -> Loaded:
-        """The model that answers `name` now, loaded if need be.
+    async def find(
+        self, name: str, version: str | None = None, asker: Asker | None = None
+    ) -> Loaded:
+        """The model that answers `name` now, loaded if need be; as `get`.
 
         Raises:
             ModelNotFound: no such name or version.
             ModelUnavailable: it failed to load; the text says why, and when it is tried again.
             Overloaded: too many names that are not known are asked for.
         """
+        split = self._lineups.split(name)
+        if version is None and split is not None:
+            version = next(split.order(asker))
+        version = self._lineups.version(name, version)
         key = self._answers.get(name) if version is None else (name, version)
         entry = None if key is None else self._entries.get(key)
         if entry is None:
             entry = self._ask(name, version)
         return entry.get() or await entry.load()
+
+    def shadow(self, name: str) -> Loaded | None:
+        """The version of `name` that is asked the same and not heard, when it is in memory."""
+        lineup = self._lineups.of(name)
+        entry = None if lineup is None else self._entries.get((name, lineup.shadow))
+        return None if entry is None else entry.get()
+
+    async def refresh(self, name: str | None = None, *, is_asked_for: bool = False) -> None:
+        """Look for newer versions of what is in memory, of all names or of one."""
+        for entry in list(self._entries.values()):
+            if name is None or entry.wanted.name == name:
+                self._errors += await entry.refresh(is_asked_for=is_asked_for)
+
+    def _share(self, name: str, split: Lineup, asker: Asker | None) -> Loaded | None:
+        """The first of those that may answer which is in memory."""
+        for version in split.order(asker):
+            entry = self._entries.get((name, version))
+            loaded = None if entry is None else entry.get()
+            if loaded is not None:
+                return loaded
+        return None
 
     def status(self) -> list[Status]:
         """Of all names and versions, in order; without what a request names and nobody has seen."""
@@ -140,7 +196,24 @@ class Catalog:
             (entry.status() for entry in seen), key=lambda s: (s.name, version_age(s.version))
         )
 
-    def _name(self, wanted: Wanted) -> Entry:
+    def _want(self, wanted: Wanted) -> None:
+        """A model that the operator lists, with the versions that he names besides."""
+        lineup = wanted.lineup
+        if not (lineup.traffic and wanted.version is None):
+            self._name(wanted)
+        for version in lineup.versions():
+            is_heard = version != lineup.shadow
+            self._name(
+                replace(
+                    wanted, version=version, is_required=wanted.is_required and is_heard,
+                    lineup=Lineup(),
+                ),
+                may_answer=version in lineup.traffic,
+            )  # fmt: skip
+        if lineup.versions():
+            self._lineups.put(wanted.name, lineup)
+
+    def _name(self, wanted: Wanted, *, may_answer: bool = True) -> Entry:
         """The entry of what the operator names, which a request may have asked for before."""
         key = (wanted.name, wanted.version)
         entry = self._entries.get(key)
@@ -151,7 +224,7 @@ class Catalog:
             entry = self._entries[key] = self._entry(wanted, registry, is_named=True)
         entry.wanted, entry.is_named = wanted, True
         before = self._answers.get(wanted.name)
-        if before is None or _is_newer(key, before):
+        if may_answer and (before is None or _is_newer(key, before)):
             self._answers[wanted.name] = key
         if wanted.name not in self._named:
             bisect.insort(self._named, wanted.name)
@@ -163,6 +236,7 @@ class Catalog:
             registry,
             self._pool,
             self._failed,
+            self._switched,
             is_named=is_named,
             first_retry_s=self._first_retry_s,
         )
@@ -203,7 +277,7 @@ class Catalog:
             isinstance(error, ModelNotFound),
             isinstance(error, RegistryUnavailable),
         )
-        self.registry_errors += is_away
+        self._errors += is_away
         if not entry.is_named and (is_unknown or is_away):
             self._forget(entry)
             self._look_ups.remember(
@@ -216,6 +290,16 @@ class Catalog:
         text = "model %s: %s failed, next try in %.0f s: %s"
         logger.warning(text, wanted, entry.step, wait_s, error.message)
 
+    def _switched(self, entry: Entry, before: ModelRef) -> None:
+        """Told by an entry: `before` is not heard any more, unless another entry has it."""
+        if all(other.ref != before for other in self._entries.values()):
+            self._pool.release(before)
+
+    async def _keep_fresh(self, refresh_s: float) -> None:
+        while True:
+            await asyncio.sleep(refresh_s * random.uniform(0.9, 1.1))  # noqa: S311  # no secret
+            await self.refresh()
+
     def _forget(self, entry: Entry) -> None:
         key = (entry.wanted.name, entry.wanted.version)
         if self._entries.get(key) is entry:
@@ -225,33 +309,13 @@ class Catalog:
 
     async def _discover(self) -> None:
         """Name every model of the registry, as soon as it can be read."""
-        names = await self._until_read(self._default_registry.names)
+        names = await self._outlook.names()
         if not names:
             logger.warning("there are no models in the registry")
         for name in names:
             wanted = Wanted(name, is_required=False, options=self._options)
             self._spawn(self._name(wanted).keep())
         self._is_discovering = False
-        self._is_within_reach = True
-
-    async def _reach(self) -> None:
-        """Learn what the registry tells of itself, as soon as it can be read."""
-        self.place = await self._until_read(self._default_registry.describe)
-        self._is_within_reach = True
-
-    async def _until_read(self, ask: Callable[[], Result]) -> Result:
-        """What the default registry answers, asked again until it does."""
-        wait_s = self._first_retry_s
-        while True:
-            try:
-                return await run_in(self._loaders, ask)
-            except ServingError as error:
-                self.registry_errors += 1
-                logger.warning("%s; next try in %.0f s", error, wait_s)
-            is_warm = await self._pool.is_warm(self._default_registry)
-            self._is_within_reach = self._is_within_reach or is_warm
-            await asyncio.sleep(wait_s)
-            wait_s = min(LAST_RETRY_S, wait_s * 2)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

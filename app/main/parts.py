@@ -75,6 +75,7 @@ def build(settings: Settings) -> Parts:
         default_model=settings.default_model,
         on_demand=settings.on_demand,
         on_demand_match=settings.on_demand_match,
+        refresh_s=settings.refresh_s,
     )
     of_client = settings.client_max_in_flight
     limits = Limits(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from app.azure.access import Access, Given
-from app.catalog import Wanted
+from app.catalog import Lineup, Wanted
 from app.pool import Options
 from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
@@ -69,6 +69,12 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
         registry=model.registry or "",
         is_preloaded=model.preload,
         is_required=model.required,
+        lineup=Lineup(
+            labels=model.labels,
+            traffic=model.traffic,
+            traffic_by=(model.traffic_by or "").lower().encode(),
+            shadow=model.shadow or "",
+        ),
         options=Options(
             is_pinned=model.pin,
             max_rows=model.batching.max_rows,

@@ -151,6 +151,8 @@ class ScoreEndpoint:
             receive=_checked(receive, headers),
             content_length=_whole_number(headers, b"content-length"),
             timeout_s=_timeout_s(headers),
+            request_id=trace.request_id.encode("latin-1"),
+            headers=headers,
         )
 
     def _usage(self, name: str | None) -> Reply:

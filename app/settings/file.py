@@ -79,6 +79,21 @@ Version = Annotated[
     BeforeValidator(_version),
     Allowed(f"latest, a whole number, or in quotes {MODEL_NAME}"),
 ]
+ExactVersion = Annotated[
+    Annotated[str, AfterValidator(path_segment)],
+    BeforeValidator(lambda value: _version(value) or ""),
+    Allowed(f"a whole number, or in quotes {MODEL_NAME}"),
+]
+Share = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    Allowed("a share as a number from 0"),
+]
+HeaderName = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[A-Za-z0-9-]{1,100}$"),
+    Allowed("the name of a header: letters, digits and '-'"),
+]
 Flag = Annotated[StrictBool, Allowed("true or false")]
 Count = Annotated[int, Field(strict=True, ge=1), Allowed("a whole number from 1")]
 Seconds = Annotated[
@@ -114,6 +129,14 @@ class ModelSettings:
     """Stays in memory."""
     sha256: Digests = ()
     """Digests of model folders whose code may run under `trust: pinned`."""
+    labels: dict[ModelName, ExactVersion] = field(default_factory=dict)
+    """Names for versions, which requests may give in place of them."""
+    traffic: dict[ExactVersion, Share] = field(default_factory=dict)
+    """Shares of the requests that name no version, by version; none: one version has them all."""
+    traffic_by: HeaderName | None = None
+    """The header whose value decides; None is the request id."""
+    shadow: ExactVersion | None = None
+    """A version that is asked the same, and only compared."""
     batching: BatchingSettings = BatchingSettings()
     threads: Count | None = None
     """Threads of its runtime; None leaves it to the server."""

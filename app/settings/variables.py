@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     """Other registered models are loaded on their first request."""
     on_demand_match: str = "*"
     """Shell pattern of the names that may be loaded on demand."""
+    refresh_s: Pause = 60.0
+    """Seconds between two looks for newer versions of what is loaded; 0 is never."""
     cache_dir: Path = Field(default_factory=lambda: _cache_dir({}))
     """Folder of the store; by default `aml-serve` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
     cache_bytes: Size = 10 * 1024**3
