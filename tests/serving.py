@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from app import runtimes
 from app.batching import Workers
-from app.catalog import Catalog, State, Wanted
+from app.catalog import Catalog, Outcomes, State, Wanted
 from app.engine import Engine, Query
 from app.errors import RegistryUnavailable
 from app.limits import Limits
@@ -183,6 +183,7 @@ class Serving:
         match: str = "*",
         pool: Pool | None = None,
         refresh_s: float = 0,
+        outcomes: Outcomes | None = None,
     ) -> Catalog:
         return Catalog(
             {"default": self.registry},
@@ -193,6 +194,7 @@ class Serving:
             on_demand=on_demand,
             on_demand_match=match,
             refresh_s=refresh_s,
+            outcomes=outcomes,
             first_retry_s=0.002,
         )
 

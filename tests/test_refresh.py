@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog import Catalog, Status, Wanted
+from app.catalog import Catalog, Outcomes, Status, Wanted
 from app.pool import Options
 from app.telemetry import Trace
 from tests.serving import Serving, ask, query, serving, until, write_broken, write_model
@@ -162,4 +162,87 @@ async def test_newer_versions_are_looked_for_in_the_background(parts: Serving) -
     write_model(parts.folder, "double", "2")
 
     await until(lambda: only(catalog).version == "2")
+    await catalog.close()
+
+
+def told(catalog: Catalog, outcomes: Outcomes, *codes: str) -> None:
+    """Requests to what answers now, that ended so."""
+    for code in codes:
+        loaded = catalog.get("double")
+        assert loaded is not None
+        trace = Trace("POST")
+        trace.ref, trace.code = loaded.ref, code
+        outcomes.record(trace)
+
+
+async def switched(parts: Serving, outcomes: Outcomes) -> Catalog:
+    """From version 1, of which a tenth of the requests failed, to version 2."""
+    write_model(parts.folder, "double", "1")
+    catalog = parts.catalog(Wanted("double"), outcomes=outcomes)
+    await catalog.find("double")
+    told(catalog, outcomes, *[""] * 90, *["model-failed"] * 10)
+    write_model(parts.folder, "double", "2")
+    await catalog.refresh()
+    assert only(catalog).version == "2"
+    return catalog
+
+
+async def test_a_version_that_fails_more_often_than_the_one_before_makes_way(
+    parts: Serving,
+) -> None:
+    outcomes = Outcomes(0.05, 300)
+    catalog = await switched(parts, outcomes)
+
+    told(catalog, outcomes, *[""] * 20, *["model-failed"] * 4)
+    assert only(catalog).version == "2"  # too few to tell
+    told(catalog, outcomes, "model-failed")
+
+    status = only(catalog)
+    assert status.version == "1"
+    assert status.refused == "2: 5 of its first 25 requests failed (20.0%), of version 1 10.0%"
+    await catalog.refresh()
+    assert only(catalog).version == "1"
+    await catalog.refresh(is_asked_for=True)
+    assert only(catalog).version == "2"
+    await catalog.close()
+
+
+@pytest.mark.parametrize("code", ["schema-mismatch", "overloaded", "deadline-exceeded"])
+async def test_what_the_models_code_did_not_do_is_not_held_against_it(
+    parts: Serving, code: str
+) -> None:
+    outcomes = Outcomes(0.05, 300)
+    catalog = await switched(parts, outcomes)
+
+    told(catalog, outcomes, *[code] * 50)
+
+    assert only(catalog).version == "2"
+    await catalog.close()
+
+
+async def test_a_version_that_fails_as_often_as_the_one_before_stays(parts: Serving) -> None:
+    outcomes = Outcomes(0.05, 300)
+    catalog = await switched(parts, outcomes)
+
+    told(catalog, outcomes, *[*[""] * 6, "model-failed"] * 10)
+
+    assert only(catalog).version == "2"
+    await catalog.close()
+
+
+async def test_after_its_first_minutes_the_version_before_is_let_go(parts: Serving) -> None:
+    outcomes = Outcomes(0.05, 0.0)
+    pool = parts.pool()
+    write_model(parts.folder, "double", "1")
+    catalog = parts.catalog(Wanted("double"), outcomes=outcomes, pool=pool)
+    before = (await catalog.find("double")).ref
+    write_model(parts.folder, "double", "2")
+    await catalog.refresh()
+    assert pool.peek(before) is not None
+
+    outcomes.end_old()
+
+    assert pool.peek(before) is None
+    told(catalog, outcomes, *["model-failed"] * 50)
+    assert only(catalog).version == "2"
     await catalog.close()

@@ -26,6 +26,7 @@ from app.settings import (
     SettingsError,
     parse_bytes,
 )
+from app.settings.kinds import StepBackSettings
 
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
 MODEL_KEYS = (
@@ -49,6 +50,7 @@ DEFAULTS: dict[str, object] = {
     "on_demand": True,
     "on_demand_match": "*",
     "refresh_s": 60.0,
+    "step_back": StepBackSettings(0.05, 300.0),
     "cache_dir": Path("/home/me/.cache/aml-serve"),
     "cache_bytes": 10 * 2**30,
     "memory_bytes": None,
@@ -96,12 +98,15 @@ def configure(tmp_path: Path) -> Configure:
 
 
 def test_every_setting_has_the_documented_default() -> None:
-    assert Settings.load({"HOME": "/home/me"}).model_dump(exclude=FOREIGN) == DEFAULTS
+    settings = Settings.load({"HOME": "/home/me"})
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert settings.model_dump(exclude=FOREIGN).keys() == DEFAULTS.keys()
 
 
 def test_an_empty_variable_is_an_unset_one() -> None:
     empty = {f"SERVE_{name.upper()}": "" for name in DEFAULTS}
-    assert Settings.load({"HOME": "/home/me", **empty}).model_dump(exclude=FOREIGN) == DEFAULTS
+    settings = Settings.load({"HOME": "/home/me", **empty})
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,8 @@ def test_an_empty_variable_is_an_unset_one() -> None:
         ("SERVE_REGISTRY", "azureml://registries/shared", "azureml://registries/shared"),
         ("SERVE_REGISTRY", "https://a.blob.b.c:1/d/e?sv=1", "https://a.blob.b.c:1/d/e?sv=1"),
         ("SERVE_TRUST", "pinned", "pinned"),
+        ("SERVE_STEP_BACK", "off", None),
+        ("SERVE_STEP_BACK", "errors: 0.5%, 60s", StepBackSettings(0.005, 60)),
         ("SERVE_IDENTITY", "managed:1-a", "managed:1-a"),
         ("SERVE_AZUREML_CLIENT", "sdk", "sdk"),
         ("SERVE_TELEMETRY", "opencensus", "opencensus"),
@@ -175,7 +182,9 @@ def test_only_the_mapping_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVE_PORT", "nonsense")
     monkeypatch.setenv("SERVE_HOST", "elsewhere")
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert Settings.load({"HOME": "/home/me"}).model_dump(exclude=FOREIGN) == DEFAULTS
+    settings = Settings.load({"HOME": "/home/me"})
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert settings.model_dump(exclude=FOREIGN).keys() == DEFAULTS.keys()
 
 
 def test_a_file_of_keys_is_named_not_read(tmp_path: Path) -> None:
@@ -240,6 +249,7 @@ FOLDER = (
 )
 BOOLEAN = "true, false, 1, 0, yes, no, on or off"
 READABLE = "the path of a file that can be read"
+STEP_BACK = "off, or as in: errors: 5 %, 300 s"
 IDENTITIES = "auto, workload, secret, managed, managed:CLIENT_ID or cli"
 YAML_FILE = "the path of a YAML file of at most 1 MiB"
 ABSENT = "a path that cannot be read (No such file or directory)"
@@ -258,6 +268,7 @@ ABSENT = "a path that cannot be read (No such file or directory)"
         ("REGISTRY", "azureml://registries/", "text", FOLDER),
         ("REGISTRY", "https://account.blob.core.windows.net", "text", FOLDER),
         ("IDENTITY", "me", "text", IDENTITIES),
+        ("STEP_BACK", "errors: 101 %, 1 s", "text", STEP_BACK),
         ("TRUST", "some", "text", "all, pinned or none"),
         ("AZUREML_CLIENT", "cli", "text", "rest or sdk"),
         ("TELEMETRY", "none", "text", "opentelemetry or opencensus"),

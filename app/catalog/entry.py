@@ -177,11 +177,14 @@ class Entry:
             self._is_refreshing = False
         return bool(self._stale)
 
-    def step_back(self, to: ModelRef, reason: str) -> None:
-        """Let the version before answer again; the present one is refused until it is asked for."""
-        assert self.ref is not None
-        self._refusal = Refusal(self.ref, reason, math.inf)
-        self.ref = self._good = to
+    def step_back(self, ref: ModelRef, to: ModelRef, reason: str) -> None:
+        """Let the version before answer again; `ref` is refused until it is asked for.
+
+        Nothing when another one answers by now.
+        """
+        if self.ref == ref:
+            self._refusal = Refusal(ref, reason, math.inf)
+            self.ref = self._good = to
 
     def peek(self) -> Loaded | None:
         """As `get`, without counting as a use."""

@@ -11,10 +11,12 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 
 from app.catalog.entry import FIRST_RETRY_S, Entry
 from app.catalog.lineup import Asker, Lineup, Lineups
 from app.catalog.lookups import UNKNOWN_S, Key, LookUps
+from app.catalog.outcomes import Outcomes
 from app.catalog.outlook import Outlook
 from app.catalog.status import Status, Wanted
 from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
@@ -40,6 +42,7 @@ class Catalog:
         on_demand_match: str,
         options: Options = DEFAULTS,
         refresh_s: float = 0.0,
+        outcomes: Outcomes | None = None,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         """The first of `registries` is the default one; `wanted` None: every model it has.
@@ -47,6 +50,7 @@ class Catalog:
         Args:
             options: of models of the default registry that are not listed.
             refresh_s: how often newer versions are looked for; 0 is never.
+            outcomes: tells when a newer version fails too often; None: never.
         """
         self._registries = registries
         self._default_registry = next(iter(registries.values()))
@@ -69,6 +73,7 @@ class Catalog:
         self._errors = 0
         self._lineups = Lineups()
         self._refresh_s = refresh_s
+        self._outcomes = outcomes
         for model in wanted or ():
             self._want(model)
         if default_model is not None and default_model not in self._answers:
@@ -292,13 +297,22 @@ class Catalog:
 
     def _switched(self, entry: Entry, before: ModelRef) -> None:
         """Told by an entry: `before` is not heard any more, unless another entry has it."""
-        if all(other.ref != before for other in self._entries.values()):
-            self._pool.release(before)
+        now = entry.ref
+        if self._outcomes is None or now is None:
+            self._let_go(before)
+        else:
+            self._outcomes.watch(now, before, partial(entry.step_back, now), self._let_go)
+
+    def _let_go(self, ref: ModelRef) -> None:
+        if all(other.ref != ref for other in self._entries.values()):
+            self._pool.release(ref)
 
     async def _keep_fresh(self, refresh_s: float) -> None:
         while True:
             await asyncio.sleep(refresh_s * random.uniform(0.9, 1.1))  # noqa: S311  # no secret
             await self.refresh()
+            if self._outcomes is not None:
+                self._outcomes.end_old()
 
     def _forget(self, entry: Entry) -> None:
         key = (entry.wanted.name, entry.wanted.version)

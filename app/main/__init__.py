@@ -55,6 +55,8 @@ def create_app(
     access_log = AccessLog()
     feeds = _feeds(settings)
     exporters: list[Exporter] = [prometheus, access_log, *feeds]
+    if parts.outcomes is not None:
+        exporters.append(parts.outcomes)
 
     async def end() -> None:
         auth.close()

@@ -9,7 +9,7 @@ from typing import Final
 from app import quota
 from app.azure.access import Access
 from app.batching import Workers
-from app.catalog import Catalog
+from app.catalog import Catalog, Outcomes
 from app.engine import Engine
 from app.limits import Limits
 from app.main import sources
@@ -36,6 +36,7 @@ class Parts:
     limits: Limits
     pool: Pool
     catalog: Catalog
+    outcomes: Outcomes | None
     engine: Engine
 
     async def close(self) -> None:
@@ -64,6 +65,8 @@ def build(settings: Settings) -> Parts:
     access = sources.access(settings)
     registries = sources.registries(settings, access)
     is_local = isinstance(registries["default"], LocalRegistry)
+    back = settings.step_back
+    outcomes = None if back is None else Outcomes(back.margin, back.window_s)
     catalog = Catalog(
         registries,
         pool,
@@ -76,6 +79,7 @@ def build(settings: Settings) -> Parts:
         on_demand=settings.on_demand,
         on_demand_match=settings.on_demand_match,
         refresh_s=settings.refresh_s,
+        outcomes=outcomes,
     )
     of_client = settings.client_max_in_flight
     limits = Limits(
@@ -91,7 +95,7 @@ def build(settings: Settings) -> Parts:
         timeout_s=settings.timeout_s,
         model_failure_status=settings.model_failure_status,
     )
-    return Parts(store, workers, loaders, decoders, access, limits, pool, catalog, engine)
+    return Parts(store, workers, loaders, decoders, access, limits, pool, catalog, outcomes, engine)
 
 
 def _of_pod(amount: int, settings: Settings) -> int:

@@ -6,6 +6,7 @@ Not here: which variables there are (`variables`).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,6 +75,31 @@ Count = Annotated[int, Field(ge=1), Allowed("a whole number from 1")]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=1), Allowed(BYTES)]
 Timeout = Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("seconds as a number above 0")]
 Pause = Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("seconds as a number from 0")]
+STEP_BACK = "off, or as in: errors: 5 %, 300 s"
+
+
+@dataclass(frozen=True, slots=True)
+class StepBackSettings:
+    """When a newer version has to make way for the one before it."""
+
+    margin: float
+    """Failure rate above that of the version before, 0 to 1."""
+    window_s: float
+    """Seconds after the switch."""
+
+
+def _step_back(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"errors:\s*([0-9.]{1,6})\s*%,\s*([0-9.]{1,9})\s*s", value.strip())
+    if value.strip() == "off":
+        return None
+    if match is None or float(match[1]) > 100:
+        raise ValueError
+    return StepBackSettings(float(match[1]) / 100, float(match[2]))
+
+
+StepBack = Annotated[StepBackSettings | None, BeforeValidator(_step_back), Allowed(STEP_BACK)]
 Status = Annotated[Literal[502, 500], BeforeValidator(int), Allowed("502 or 500")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning or error")

@@ -35,6 +35,8 @@ from app.settings.kinds import (
     ReadablePath,
     Size,
     Status,
+    StepBack,
+    StepBackSettings,
     Telemetry,
     Texts,
     Timeout,
@@ -107,6 +109,9 @@ class Settings(BaseSettings):
     """Shell pattern of the names that may be loaded on demand."""
     refresh_s: Pause = 60.0
     """Seconds between two looks for newer versions of what is loaded; 0 is never."""
+    step_back: StepBack = StepBackSettings(0.05, 300.0)
+    """When a newer version makes way for the one before it: by how much more often its code fails,
+    and for how long that is watched; None is never."""
     cache_dir: Path = Field(default_factory=lambda: _cache_dir({}))
     """Folder of the store; by default `aml-serve` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
     cache_bytes: Size = 10 * 1024**3
