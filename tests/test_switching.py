@@ -1,0 +1,90 @@
+"""A server under load, whose versions switch: no request fails, each is answered by one version."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from onnx import TensorProto, helper
+
+from tests.models import save_onnx
+from tests.server import Server, serving
+
+REFRESH_S = "0.2"
+
+
+def write_times(folder: Path, factor: int) -> None:
+    """A model whose answers tell its version: it multiplies by `factor`, which is its number."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 1]) for n in ("x", "y"))
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], np.array([factor], np.float32))
+    node = helper.make_node("Mul", ["x", "w"], ["y"])
+    folder.mkdir(parents=True)
+    save_onnx(folder, [node], [x], [y], weights=[weight])
+
+
+class Caller(threading.Thread):
+    """Asks all the time, and counts what it gets."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.answers: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.times: list[float] = []
+        self.is_over = False
+
+    def run(self) -> None:
+        with requests.Session() as session:
+            while not self.is_over:
+                started = time.perf_counter()
+                answer = session.post(f"{self.url}/score/times", json={"data": [[1.0]]}, timeout=30)
+                self.times.append(time.perf_counter() - started)
+                version = answer.headers.get("x-model-version", "")
+                if answer.status_code != 200 or answer.json() != {"results": [[float(version)]]}:
+                    self.faults.append(f"{answer.status_code} {version} {answer.text[:200]}")
+                self.answers[version] += 1
+
+
+def switch(server: Server, registry: Path, times: int) -> None:
+    """Let version 2 come and go; each time until it, or version 1, answers."""
+    aside = registry / ".aside"
+    for number in range(times):
+        if number % 2:
+            (registry / "times/2").rename(aside)
+        elif aside.exists():
+            aside.rename(registry / "times/2")
+        else:
+            write_times(registry / ".new", 2)
+            (registry / ".new").rename(registry / "times/2")
+        wanted = "1" if number % 2 else "2"
+        until = time.monotonic() + 30
+        while server.models()["times"]["version"] != wanted:
+            assert time.monotonic() < until, server.log()
+            time.sleep(0.02)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_no_request_fails_while_versions_switch(tmp_path: Path, times: int) -> None:
+    registry = tmp_path / "registry"
+    write_times(registry / "times/1", 1)
+    with serving(SERVE_REGISTRY=str(registry), SERVE_REFRESH_S=REFRESH_S) as server:
+        callers = [Caller(server.url) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        switch(server, registry, times)
+        for caller in callers:
+            caller.is_over = True
+            caller.join(30)
+        assert server.stop() == 0
+
+    assert [fault for caller in callers for fault in caller.faults] == []
+    answered = sum((caller.answers for caller in callers), Counter())
+    assert set(answered) == {"1", "2"}
+    assert server.log().count("answers in place of version") == times
