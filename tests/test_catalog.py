@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.catalog import Catalog, State, Wanted, entry, lookups
+from app.catalog.entry import Entry
 from app.catalog.lookups import LookUps
 from app.errors import ModelNotFound, ModelUnavailable, Overloaded
 from app.pool import Options
@@ -36,6 +37,12 @@ def many_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def found(catalog: Catalog, name: str, version: str | None = None) -> str:
     return str((await catalog.find(name, version)).ref)
+
+
+def entry_of(catalog: Catalog, name: str) -> Entry:
+    found = catalog._entries.at(name, None)
+    assert found is not None
+    return found
 
 
 def mend(parts: Serving, name: str) -> None:
@@ -66,7 +73,7 @@ async def test_a_model_that_fails_says_where_and_why_and_when_it_is_tried_again(
 ) -> None:
     write_broken(parts.folder, "broken")
     catalog = parts.catalog(Wanted("broken"))
-    catalog._entries["broken", None]._first_retry_s = 50.0
+    entry_of(catalog, "broken")._first_retry_s = 50.0
 
     with pytest.raises(ModelUnavailable, match=r"model broken cannot .*model\.onnx") as first:
         await catalog.find("broken")
@@ -99,7 +106,7 @@ async def test_a_failed_load_is_tried_again_until_it_succeeds(parts: Serving) ->
 async def test_the_waits_grow_twofold_with_some_jitter_up_to_a_minute(parts: Serving) -> None:
     write_broken(parts.folder, "broken")
     catalog = parts.catalog(Wanted("broken"))
-    broken = catalog._entries["broken", None]
+    broken = entry_of(catalog, "broken")
     broken._first_retry_s = 1.0
     waits = []
     for _ in range(9):
@@ -261,7 +268,7 @@ async def test_10000_versions_that_nobody_has_do_not_fill_the_memory(
         with pytest.raises((ModelNotFound, ModelUnavailable)):
             await catalog.find("b", f"v{number}")
 
-    assert list(catalog._entries) == [("b", None)]
+    assert [str(entry.wanted) for entry in catalog._entries] == ["b"]
     assert len(catalog._look_ups._in_vain) <= 1000
     assert states(catalog) == {"b:1": State.READY}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import difflib
 import fnmatch
 import logging
@@ -13,9 +12,10 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 
+from app.catalog.entries import Entries
 from app.catalog.entry import FIRST_RETRY_S, Entry
 from app.catalog.lineup import Asker, Lineup, Lineups
-from app.catalog.lookups import UNKNOWN_S, Key, LookUps
+from app.catalog.lookups import UNKNOWN_S, LookUps
 from app.catalog.outcomes import Outcomes
 from app.catalog.outlook import Outlook
 from app.catalog.status import Status, Wanted
@@ -61,11 +61,7 @@ class Catalog:
         self._on_demand_match = on_demand_match
         self._options = options
         self._first_retry_s = first_retry_s
-        self._entries: dict[Key, Entry] = {}
-        self._answers: dict[str, Key] = {}
-        """Name -> which of its entries answers requests that name no version."""
-        self._named: list[str] = []
-        """Names that the operator chose, sorted."""
+        self._entries = Entries()
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_discovering = wanted is None
@@ -76,13 +72,13 @@ class Catalog:
         self._outcomes = outcomes
         for model in wanted or ():
             self._want(model)
-        if default_model is not None and default_model not in self._answers:
+        if default_model is not None and self._entries.get(default_model, None) is None:
             self._name(self._unlisted(default_model))
 
     def start(self) -> None:
         """Begin to load what is to be preloaded; returns at once."""
         self._spawn(self._discover() if self._is_discovering else self._outlook.reach())
-        for entry in self._entries.values():
+        for entry in self._entries:
             if entry.is_awaited:
                 self._spawn(entry.keep())
         if self._refresh_s:
@@ -93,7 +89,7 @@ class Catalog:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for entry in list(self._entries.values()):
+        for entry in self._entries:
             await entry.close()
         await self._pool.close()
 
@@ -103,7 +99,7 @@ class Catalog:
 
         With none of them: the registry was reached once, or models of it are on this disk.
         """
-        awaited = [entry for entry in self._entries.values() if entry.is_awaited]
+        awaited = [entry for entry in self._entries if entry.is_awaited]
         if self._is_discovering or not awaited:
             return not self._is_discovering and self._outlook.is_within_reach
         return all(e.was_ready if e.wanted.is_required else e.was_tried for e in awaited)
@@ -120,7 +116,7 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Of the models served, sorted."""
-        return list(self._named)
+        return list(self._entries.names)
 
     def default_name(self) -> str | None:
         """The model of requests that name none, if there is one.
@@ -130,9 +126,10 @@ class Catalog:
         """
         if self._default_model is not None:
             return self._default_model
-        if not self._named and self._is_discovering:
+        names = self._entries.names
+        if not names and self._is_discovering:
             raise self._not_read()
-        return self._named[0] if len(self._named) == 1 else None
+        return names[0] if len(names) == 1 else None
 
     def get(
         self, name: str, version: str | None = None, asker: Asker | None = None
@@ -147,10 +144,9 @@ class Catalog:
             split = self._lineups.split(name)
             if split is not None:
                 return self._share(name, split, asker)
-            key = self._answers.get(name)
         else:
-            key = (name, self._lineups.version(name, version))
-        entry = None if key is None else self._entries.get(key)
+            version = self._lineups.version(name, version)
+        entry = self._entries.get(name, version)
         return None if entry is None else entry.get()
 
     async def find(
@@ -167,28 +163,25 @@ class Catalog:
         if version is None and split is not None:
             version = next(split.order(asker))
         version = self._lineups.version(name, version)
-        key = self._answers.get(name) if version is None else (name, version)
-        entry = None if key is None else self._entries.get(key)
-        if entry is None:
-            entry = self._ask(name, version)
+        entry = self._entries.get(name, version) or self._ask(name, version)
         return entry.get() or await entry.load()
 
     def shadow(self, name: str) -> Loaded | None:
         """The version of `name` that is asked the same and not heard, when it is in memory."""
         lineup = self._lineups.of(name)
-        entry = None if lineup is None else self._entries.get((name, lineup.shadow))
+        entry = None if lineup is None else self._entries.at(name, lineup.shadow)
         return None if entry is None else entry.get()
 
     async def refresh(self, name: str | None = None, *, is_asked_for: bool = False) -> None:
         """Look for newer versions of what is in memory, of all names or of one."""
-        for entry in list(self._entries.values()):
-            if name is None or entry.wanted.name == name:
-                self._errors += await entry.refresh(is_asked_for=is_asked_for)
+        asked = [entry for entry in self._entries if name in (None, entry.wanted.name)]
+        failed = await asyncio.gather(*(e.refresh(is_asked_for=is_asked_for) for e in asked))
+        self._errors += sum(failed)
 
     def _share(self, name: str, split: Lineup, asker: Asker | None) -> Loaded | None:
         """The first of those that may answer which is in memory."""
         for version in split.order(asker):
-            entry = self._entries.get((name, version))
+            entry = self._entries.at(name, version)
             loaded = None if entry is None else entry.get()
             if loaded is not None:
                 return loaded
@@ -196,7 +189,7 @@ class Catalog:
 
     def status(self) -> list[Status]:
         """Of all names and versions, in order; without what a request names and nobody has seen."""
-        seen = (entry for entry in self._entries.values() if entry.is_named or entry.ref)
+        seen = (entry for entry in self._entries if entry.is_named or entry.ref)
         return sorted(
             (entry.status() for entry in seen), key=lambda s: (s.name, version_age(s.version))
         )
@@ -210,29 +203,25 @@ class Catalog:
             is_heard = version != lineup.shadow
             self._name(
                 replace(
-                    wanted, version=version, is_required=wanted.is_required and is_heard,
-                    lineup=Lineup(),
-                ),
-                may_answer=version in lineup.traffic,
-            )  # fmt: skip
+                    wanted,
+                    version=version,
+                    is_required=wanted.is_required and is_heard,
+                    may_answer=version in lineup.traffic,
+                )
+            )
         if lineup.versions():
             self._lineups.put(wanted.name, lineup)
 
-    def _name(self, wanted: Wanted, *, may_answer: bool = True) -> Entry:
+    def _name(self, wanted: Wanted) -> Entry:
         """The entry of what the operator names, which a request may have asked for before."""
-        key = (wanted.name, wanted.version)
-        entry = self._entries.get(key)
+        entry = self._entries.at(wanted.name, wanted.version)
         if entry is None:
             registry = self._default_registry
             if wanted.registry:
                 registry = self._registries[wanted.registry]
-            entry = self._entries[key] = self._entry(wanted, registry, is_named=True)
+            entry = self._entry(wanted, registry, is_named=True)
         entry.wanted, entry.is_named = wanted, True
-        before = self._answers.get(wanted.name)
-        if may_answer and (before is None or _is_newer(key, before)):
-            self._answers[wanted.name] = key
-        if wanted.name not in self._named:
-            bisect.insort(self._named, wanted.name)
+        self._entries.put(entry)
         return entry
 
     def _entry(self, wanted: Wanted, registry: Registry, *, is_named: bool) -> Entry:
@@ -260,13 +249,12 @@ class Catalog:
             raise ModelNotFound(f"no model {str(wanted)!r} is served here", near=near)
         self._look_ups.begin()
         registry = self._default_registry
-        if name in self._answers:
-            other = self._entries[self._answers[name]]
+        other = self._entries.get(name, None)
+        if other is not None:
             registry = other.registry
             wanted = replace(wanted, options=other.wanted.options)
-        entry = self._entries[key] = self._entry(wanted, registry, is_named=False)
-        if version is None:
-            self._answers[name] = key
+        entry = self._entry(wanted, registry, is_named=False)
+        self._entries.put(entry)
         return entry
 
     def _unlisted(self, name: str, version: str | None = None) -> Wanted:
@@ -284,7 +272,7 @@ class Catalog:
         )
         self._errors += is_away
         if not entry.is_named and (is_unknown or is_away):
-            self._forget(entry)
+            self._entries.forget(entry)
             self._look_ups.remember(
                 (wanted.name, wanted.version),
                 error.message,
@@ -304,7 +292,7 @@ class Catalog:
             self._outcomes.watch(now, before, partial(entry.step_back, now), self._let_go)
 
     def _let_go(self, ref: ModelRef) -> None:
-        if all(other.ref != ref for other in self._entries.values()):
+        if all(other.ref != ref for other in self._entries):
             self._pool.release(ref)
 
     async def _keep_fresh(self, refresh_s: float) -> None:
@@ -313,13 +301,6 @@ class Catalog:
             await self.refresh()
             if self._outcomes is not None:
                 self._outcomes.end_old()
-
-    def _forget(self, entry: Entry) -> None:
-        key = (entry.wanted.name, entry.wanted.version)
-        if self._entries.get(key) is entry:
-            del self._entries[key]
-            if self._answers.get(entry.wanted.name) == key:
-                del self._answers[entry.wanted.name]
 
     async def _discover(self) -> None:
         """Name every model of the registry, as soon as it can be read."""
@@ -335,11 +316,3 @@ class Catalog:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _is_newer(key: Key, than: Key) -> bool:
-    """`key` answers for its name rather than `than`: the newest of all, or the newest listed."""
-    (_, version), (_, other) = key, than
-    if version is None or other is None:
-        return version is None
-    return version_age(version) > version_age(other)

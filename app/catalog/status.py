@@ -21,6 +21,8 @@ class Wanted:
     is_preloaded: bool = True
     is_required: bool = True
     options: Options = field(default_factory=Options)
+    may_answer: bool = True
+    """Requests that name no version; else only those that name this one."""
     lineup: Lineup = field(default_factory=Lineup)
     """What is said of further versions of it."""
 
