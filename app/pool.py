@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from app import golden, runtimes, verified
@@ -63,6 +63,7 @@ class Loaded:
     load_s: float
     timeout_s: float | None
     is_pinned: bool
+    trust: Trust
     headers: tuple[tuple[bytes, bytes], ...]
     """Told with each of its answers."""
     last_use: int = 0
@@ -106,6 +107,27 @@ class Pool:
         self._pinned.pop(ref, None)
         if self._models.pop(ref, None) is not None:
             logger.info("%s is unloaded", ref)
+
+    def adjust(self, ref: ModelRef, options: Options) -> None:
+        """Let `options` hold for a model that is in memory; requests inside keep the old ones.
+
+        A model whose trust is another one leaves, for its next load judges it anew.
+        """
+        loaded = self._models.get(ref)
+        if loaded is None:
+            return
+        if options.trust != loaded.trust:
+            self.release(ref)
+            return
+        self._pinned.pop(ref, None)
+        if options.is_pinned:
+            self._pinned[ref] = loaded.size_bytes
+        self._models[ref] = replace(
+            loaded,
+            batcher=self._batcher(ref, loaded.model, loaded.verdict, options, loaded.manifest),
+            timeout_s=options.timeout_s or loaded.manifest.timeout_s,
+            is_pinned=options.is_pinned,
+        )
 
     async def is_warm(self, registry: Registry) -> bool:
         """Some model of it is on this disk."""
@@ -218,6 +240,7 @@ class Pool:
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
+            trust=options.trust,
             headers=(
                 (b"x-model-name", ref.name.encode()),
                 (b"x-model-version", ref.version.encode()),

@@ -79,7 +79,9 @@ class Lineups:
         """In place of what was said of `name` before."""
         for key in [key for key in self._labels if key[0] == name]:
             del self._labels[key]
-        self._by_name[name] = lineup
+        self._by_name.pop(name, None)
+        if lineup.versions():
+            self._by_name[name] = lineup
         for label, version in lineup.labels.items():
             self._labels[name, label] = version
 

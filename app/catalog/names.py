@@ -7,17 +7,18 @@ import difflib
 import fnmatch
 import logging
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 
-from app.catalog.entries import Entries
+from app.catalog.desired import Desires
 from app.catalog.entry import FIRST_RETRY_S, Entry
-from app.catalog.lineup import Asker, Lineup, Lineups
+from app.catalog.lineup import Asker, Lineup
 from app.catalog.lookups import UNKNOWN_S, LookUps
 from app.catalog.outcomes import Outcomes
 from app.catalog.outlook import Outlook
+from app.catalog.roster import Roster
 from app.catalog.status import Status, Wanted
 from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
 from app.pool import DEFAULTS, Loaded, Options, Pool
@@ -52,35 +53,29 @@ class Catalog:
             refresh_s: how often newer versions are looked for; 0 is never.
             outcomes: tells when a newer version fails too often; None: never.
         """
-        self._registries = registries
-        self._default_registry = next(iter(registries.values()))
         self._pool = pool
-        self._loaders = loaders
         self._default_model = default_model
         self._on_demand = on_demand
         self._on_demand_match = on_demand_match
-        self._options = options
         self._first_retry_s = first_retry_s
-        self._entries = Entries()
+        self._refresh_s = refresh_s
+        self._outcomes = outcomes
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_discovering = wanted is None
-        self._outlook = Outlook(self._default_registry, pool, loaders, first_retry_s)
+        self._was_ready = False
         self._errors = 0
-        self._lineups = Lineups()
-        self._refresh_s = refresh_s
-        self._outcomes = outcomes
-        for model in wanted or ():
-            self._want(model)
-        if default_model is not None and self._entries.get(default_model, None) is None:
-            self._name(self._unlisted(default_model))
+        self._outlook = Outlook(next(iter(registries.values())), pool, loaders, first_retry_s)
+        self._roster = Roster(
+            registries, pool, self._entry, default_model=default_model, options=options
+        )
+        self._entries, self._lineups = self._roster.entries, self._roster.lineups
+        self._roster.put(wanted or ())
 
     def start(self) -> None:
         """Begin to load what is to be preloaded; returns at once."""
         self._spawn(self._discover() if self._is_discovering else self._outlook.reach())
-        for entry in self._entries:
-            if entry.is_awaited:
-                self._spawn(entry.keep())
+        self._keep(self._entries)
         if self._refresh_s:
             self._spawn(self._keep_fresh(self._refresh_s))
 
@@ -99,6 +94,11 @@ class Catalog:
 
         With none of them: the registry was reached once, or models of it are on this disk.
         """
+        if not self._was_ready:
+            self._was_ready = self._looks_ready()
+        return self._was_ready  # a model that is listed later makes nobody wait for it
+
+    def _looks_ready(self) -> bool:
         awaited = [entry for entry in self._entries if entry.is_awaited]
         if self._is_discovering or not awaited:
             return not self._is_discovering and self._outlook.is_within_reach
@@ -178,6 +178,25 @@ class Catalog:
         failed = await asyncio.gather(*(e.refresh(is_asked_for=is_asked_for) for e in asked))
         self._errors += sum(failed)
 
+    def put(self, listed: Sequence[Wanted]) -> None:
+        """Serve these in place of those that were listed before."""
+        self._was_ready = self.is_ready
+        self._keep(self._roster.put(listed))
+
+    def desire(self, desires: Desires) -> None:
+        """What an administrator asks for goes over what is listed."""
+        self._was_ready = self.is_ready
+        before = self._roster.desires
+        self._keep(self._roster.desire(desires))
+        for name, desired in desires.by_name.items():
+            if desired.refreshes != before.of(name).refreshes:
+                self._spawn(self.refresh(name, is_asked_for=True))
+
+    def _keep(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.is_awaited:
+                self._spawn(entry.keep())
+
     def _share(self, name: str, split: Lineup, asker: Asker | None) -> Loaded | None:
         """The first of those that may answer which is in memory."""
         for version in split.order(asker):
@@ -194,37 +213,7 @@ class Catalog:
             (entry.status() for entry in seen), key=lambda s: (s.name, version_age(s.version))
         )
 
-    def _want(self, wanted: Wanted) -> None:
-        """A model that the operator lists, with the versions that he names besides."""
-        lineup = wanted.lineup
-        if not (lineup.traffic and wanted.version is None):
-            self._name(wanted)
-        for version in lineup.versions():
-            is_heard = version != lineup.shadow
-            self._name(
-                replace(
-                    wanted,
-                    version=version,
-                    is_required=wanted.is_required and is_heard,
-                    may_answer=version in lineup.traffic,
-                )
-            )
-        if lineup.versions():
-            self._lineups.put(wanted.name, lineup)
-
-    def _name(self, wanted: Wanted) -> Entry:
-        """The entry of what the operator names, which a request may have asked for before."""
-        entry = self._entries.at(wanted.name, wanted.version)
-        if entry is None:
-            registry = self._default_registry
-            if wanted.registry:
-                registry = self._registries[wanted.registry]
-            entry = self._entry(wanted, registry, is_named=True)
-        entry.wanted, entry.is_named = wanted, True
-        self._entries.put(entry)
-        return entry
-
-    def _entry(self, wanted: Wanted, registry: Registry, *, is_named: bool) -> Entry:
+    def _entry(self, wanted: Wanted, registry: Registry, is_named: bool) -> Entry:
         return Entry(
             wanted,
             registry,
@@ -237,28 +226,19 @@ class Catalog:
 
     def _ask(self, name: str, version: str | None) -> Entry:
         """An entry for what the operator did not name, if such may be loaded."""
+        if self._roster.desires.of(name).is_unloaded:
+            raise ModelUnavailable(f"model {name} was unloaded; POST /admin/models/{name}/load")
         if not is_name(name) or (version is not None and not is_name(version)):
             raise ModelNotFound("a model's name and version are letters, digits, '.', '_' and '-'")
-        key = (name, version)
-        wanted = self._unlisted(name, version)
-        self._look_ups.recall(key)
+        self._look_ups.recall((name, version))
         if not self._on_demand or not fnmatch.fnmatchcase(name, self._on_demand_match):
             if self._is_discovering:
                 raise self._not_read()
             near = difflib.get_close_matches(name, self.names(), n=3)
-            raise ModelNotFound(f"no model {str(wanted)!r} is served here", near=near)
+            asked = name if version is None else f"{name}:{version}"
+            raise ModelNotFound(f"no model {asked!r} is served here", near=near)
         self._look_ups.begin()
-        registry = self._default_registry
-        other = self._entries.get(name, None)
-        if other is not None:
-            registry = other.registry
-            wanted = replace(wanted, options=other.wanted.options)
-        entry = self._entry(wanted, registry, is_named=False)
-        self._entries.put(entry)
-        return entry
-
-    def _unlisted(self, name: str, version: str | None = None) -> Wanted:
-        return Wanted(name, version, is_preloaded=False, is_required=False, options=self._options)
+        return self._roster.ask(name, version)
 
     def _not_read(self) -> ModelUnavailable:
         return ModelUnavailable("the registry has not been read yet", retry_after_s=1)
@@ -287,13 +267,10 @@ class Catalog:
         """Told by an entry: `before` is not heard any more, unless another entry has it."""
         now = entry.ref
         if self._outcomes is None or now is None:
-            self._let_go(before)
+            self._roster.let_go(before)
         else:
-            self._outcomes.watch(now, before, partial(entry.step_back, now), self._let_go)
-
-    def _let_go(self, ref: ModelRef) -> None:
-        if all(other.ref != ref for other in self._entries):
-            self._pool.release(ref)
+            step_back = partial(entry.step_back, now)
+            self._outcomes.watch(now, before, step_back, self._roster.let_go)
 
     async def _keep_fresh(self, refresh_s: float) -> None:
         while True:
@@ -307,9 +284,7 @@ class Catalog:
         names = await self._outlook.names()
         if not names:
             logger.warning("there are no models in the registry")
-        for name in names:
-            wanted = Wanted(name, is_required=False, options=self._options)
-            self._spawn(self._name(wanted).keep())
+        self.put([replace(self._roster.unlisted(name), is_preloaded=True) for name in names])
         self._is_discovering = False
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
