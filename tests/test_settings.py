@@ -65,6 +65,7 @@ DEFAULTS: dict[str, object] = {
     "threads": None,
     "api_keys": None,
     "api_keys_file": None,
+    "admin_keys": None,
     "jwt_issuer": None,
     "jwt_audience": None,
     "jwt_roles": None,

@@ -172,6 +172,10 @@ class Catalog:
         entry = None if lineup is None else self._entries.at(name, lineup.shadow)
         return None if entry is None else entry.get()
 
+    async def resolve(self, name: str, version: str | None) -> ModelRef:
+        """Which exact version that is. Raises: ModelNotFound, RegistryUnavailable."""
+        return await self._pool.resolve(name, version, self._roster.registry_of(name))
+
     async def refresh(self, name: str | None = None, *, is_asked_for: bool = False) -> None:
         """Look for newer versions of what is in memory, of all names or of one."""
         asked = [entry for entry in self._entries if name in (None, entry.wanted.name)]

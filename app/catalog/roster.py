@@ -54,14 +54,17 @@ class Roster:
 
     def ask(self, name: str, version: str | None) -> Entry:
         """An entry for what only a request named; as its name, if that is there already."""
-        wanted, registry = self.unlisted(name, version), self._default_registry
-        other = self.entries.get(name, None)
+        wanted, other = self.unlisted(name, version), self.entries.get(name, None)
         if other is not None:
-            registry = other.registry
             wanted = replace(wanted, options=other.wanted.options)
-        entry = self._make(wanted, registry, False)
+        entry = self._make(wanted, self.registry_of(name), False)
         self.entries.put(entry)
         return entry
+
+    def registry_of(self, name: str) -> Registry:
+        """Where it comes from, or would."""
+        entry = self.entries.get(name, None)
+        return self._default_registry if entry is None else entry.registry
 
     def unlisted(self, name: str, version: str | None = None) -> Wanted:
         """What holds for a model that nobody lists."""

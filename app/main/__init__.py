@@ -9,7 +9,7 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ from fastapi.openapi.utils import get_openapi
 
 from app import __version__
 from app.auth import Auth
+from app.catalog.desired import DesiredFile
 from app.ids import IdSource
 from app.main.gauges import gauges
 from app.main.parts import Parts, build, open_store
-from app.protocols import failures, openapi
+from app.main.watch import Watch
+from app.protocols import admin, failures, openapi
+from app.protocols.admin import Admin
 from app.protocols.score import ScoreEndpoint
 from app.settings import Settings
 from app.supervisor import Seat
@@ -66,8 +69,15 @@ def create_app(
         for feed in feeds:
             await asyncio.to_thread(feed.close)
 
-    sharing = prometheus if siblings is not None else None
-    lifespan = _lifespan(parts, auth, sharing, end)
+    async def share() -> None:
+        while True:
+            prometheus.share(gauges(parts, store_bytes=0))
+            await asyncio.sleep(SHARE_S)
+
+    desired = DesiredFile(settings.cache_dir / "desired.json")
+    watch = Watch(settings, parts.catalog, desired)
+    background = [watch.run] if siblings is None else [watch.run, share]
+    lifespan = _lifespan(parts, auth, background, end)
     ids = IdSource()
     rest = FastAPI(
         title="aml-serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
@@ -78,6 +88,8 @@ def create_app(
             parts.catalog, auth, draining, prometheus.text, metrics_open=settings.metrics_open
         )
     )
+    of_admins = Admin(parts.catalog, desired, watch.look, _admins(settings))
+    rest.include_router(admin.router(of_admins))
     failures.answer_errors(rest, ids)
 
     def document() -> dict[str, Any]:
@@ -95,11 +107,19 @@ def _auth(settings: Settings) -> Auth:
         from app.auth.tokens import Tokens  # and with it PyJWT, only where there is an issuer
 
         tokens = Tokens(settings.jwt_issuer, settings.jwt_audience or (), settings.jwt_roles or ())
-    keys = [key.get_secret_value() for key in settings.api_keys or ()]
+    has_others = settings.api_keys or settings.api_keys_file or settings.jwt_issuer
+    admin_keys = settings.admin_keys if has_others else None  # alone they close nothing else
+    given = (*(settings.api_keys or ()), *(admin_keys or ()))
+    keys = [key.get_secret_value() for key in given]
     auth = Auth(keys, settings.api_keys_file, tokens)
     if auth.is_open:
         logger.warning("no API key is set: whoever reaches this server may score")
     return auth
+
+
+def _admins(settings: Settings) -> Auth:
+    """Who may use the admin routes; open: nobody."""
+    return Auth([key.get_secret_value() for key in settings.admin_keys or ()], None)
 
 
 def _feeds(settings: Settings) -> list[Feed]:
@@ -112,26 +132,22 @@ def _feeds(settings: Settings) -> list[Feed]:
 
 
 def _lifespan(
-    parts: Parts, auth: Auth, sharing: Prometheus | None, end: Callable[[], Awaitable[None]]
+    parts: Parts,
+    auth: Auth,
+    background: Sequence[Callable[[], Coroutine[None, None, None]]],
+    end: Callable[[], Awaitable[None]],
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """`sharing` tells other workers of this one, now and then."""
-
-    async def share(prometheus: Prometheus) -> None:
-        while True:
-            prometheus.share(gauges(parts, store_bytes=0))
-            await asyncio.sleep(SHARE_S)
-
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gc.collect()
         gc.freeze()  # what is imported stays: no collection need look at it, which takes 50 ms
         auth.start()
         parts.catalog.start()
-        task = None if sharing is None else asyncio.create_task(share(sharing))
+        tasks = [asyncio.create_task(run()) for run in background]
         try:
             yield
         finally:
-            if task is not None:
+            for task in tasks:
                 task.cancel()
             await end()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from app.errors import MethodNotAllowed, NotFound, ServingError
+from app.errors import BadRequest, MethodNotAllowed, NotFound, ServingError
 from app.ids import IdSource
 from app.protocols.score import refusal
 from app.telemetry import Trace
@@ -29,11 +30,18 @@ def answer_errors(app: FastAPI, ids: IdSource) -> None:
     async def deliberate(request: Request, error: ServingError) -> Response:
         return answered(request, error)
 
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(request: Request, error: RequestValidationError) -> Response:
+        places = {".".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors()}
+        told = "; ".join(f"{place}: {said}" for place, said in list(places.items())[:5])
+        return answered(request, BadRequest(f"not what this route takes: {told}"))
+
     @app.exception_handler(HTTPException)
     async def of_routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             message = f"{request.method} is not taken here"
-            return answered(request, MethodNotAllowed(message, allow="GET, HEAD"))
+            allow = (error.headers or {}).get("Allow", "GET, HEAD")
+            return answered(request, MethodNotAllowed(message, allow=allow))
         return answered(request, NotFound("no such route; see /docs"))
 
     @app.exception_handler(Exception)

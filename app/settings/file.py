@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic_core import PydanticCustomError
 
 from app.settings.values import (
     MODEL_CHOICE,
@@ -195,6 +196,14 @@ class ConfigFile:
     path: Path
     models: tuple[ModelSettings, ...]
     registries: Mapping[str, RegistrySettings]
+
+    def again(self) -> ConfigFile:
+        """What it says now; blocking. Raises: SettingsError."""
+        try:
+            return read_config(self.path)
+        except PydanticCustomError as error:
+            kind = (error.context or {}).get("kind", "a path that cannot be read")
+            raise SettingsError(f"SERVE_CONFIG is {kind}; allowed: {CONFIG_FILE}") from error
 
 
 def read_config(path: Path) -> ConfigFile:

@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
     api_keys_file: ReadablePath | None = None
     """Path of a file with further keys."""
+    admin_keys: ApiKeys | None = None
+    """Keys for the admin routes, comma-separated; they may score too. None answers 403 there."""
     jwt_issuer: Issuers | None = None
     """Issuers of tokens that callers may show, comma-separated; None takes no tokens."""
     jwt_audience: Texts | None = None

@@ -79,6 +79,11 @@ def test_what_is_open_is_what_the_docs_say(server: Server) -> None:
     routes = {"/docs", "/openapi.json", "/metrics", f"/score/{CLAIM}", f"/score/{CLAIM}/versions/1"}
     routes |= set(server.get("/openapi.json").json()["paths"])
     assert is_open <= routes
+    admins = {route for route in routes if route.startswith("/admin/")}
+    for route in admins:  # another key, and none is configured here
+        answers = (server.post(route), server.session.put(server.url + route, json={}))
+        assert {answer.status_code for answer in answers} == {403, 405}
+    routes -= admins
     statuses = {route: server.get(route).status_code for route in routes}
     assert statuses == {route: 200 if route in is_open else 401 for route in routes}
 
