@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from azure.core.exceptions import (
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
+    IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -41,6 +43,8 @@ class Place:
 
 def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
     """`error`, raised by a client of Azure, as one of ours."""
+    if isinstance(error, DecodeError) and not isinstance(error, IncompleteReadError):
+        return _odd(place)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _answered(error, place)
     if isinstance(error, ServiceRequestError):
@@ -58,10 +62,7 @@ def readable(place: Place) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger.debug("%s", place.name, exc_info=error)
-        raise RegistryUnavailable(
-            f"{place.name} answered with something else than Azure does; is a proxy in between, or "
-            f"is {place.settings} of another service?"
-        ) from None
+        raise _odd(place) from None
 
 
 def code_of(error: HttpResponseError) -> str:
@@ -70,6 +71,13 @@ def code_of(error: HttpResponseError) -> str:
     if told is None:
         told = _header(error, "x-ms-error-code")
     return str(getattr(told, "value", told) or "")
+
+
+def _odd(place: Place) -> RegistryUnavailable:
+    return RegistryUnavailable(
+        f"{place.name} answered with something else than Azure does; is a proxy in between? else "
+        f"check {place.settings}"
+    )
 
 
 def _answered(error: HttpResponseError, place: Place) -> RegistryUnavailable:
