@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from azure.core.exceptions import (
+    AzureError,
     ClientAuthenticationError,
     DecodeError,
     HttpResponseError,
@@ -39,11 +40,16 @@ class Place:
     forbidden: str
     """What a 403 asks for."""
     host: str = ""
+    unknown: str = (
+        "the token is not taken; does the directory (AZURE_TENANT_ID) own it, and is it the right "
+        "cloud (AZUREML_CURRENT_CLOUD)?"
+    )
+    """What a 401 asks for."""
 
 
 def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
     """`error`, raised by a client of Azure, as one of ours."""
-    if isinstance(error, DecodeError) and not isinstance(error, IncompleteReadError):
+    if isinstance(error, DecodeError | ValueError) and not isinstance(error, IncompleteReadError):
         return _odd(place)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _answered(error, place)
@@ -53,6 +59,16 @@ def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
         text = f"{place.name} took the request and did not answer in time, or broke off"
         return RegistryUnavailable(f"{text}; is a proxy or a firewall in between?")
     return RegistryUnavailable(f"{place.name} cannot be read ({type(error).__name__})")
+
+
+@contextmanager
+def asking(place: Place) -> Iterator[None]:
+    """Whatever a client of Azure raises inside is told as ours. Raises: RegistryUnavailable."""
+    try:
+        with readable(place):
+            yield
+    except AzureError as error:
+        raise unavailable(error, place) from None
 
 
 @contextmanager
@@ -83,12 +99,11 @@ def _odd(place: Place) -> RegistryUnavailable:
 def _answered(error: HttpResponseError, place: Place) -> RegistryUnavailable:
     status, code = error.status_code or 0, code_of(error)
     mend = _BY_CODE.get(code)
+    if code == _FIREWALL:
+        mend = f"{mend}, or else {place.forbidden}"
     retry_after_s = None
     if mend is None and (status == 401 or isinstance(error, ClientAuthenticationError)):
-        mend = (
-            "the token is not taken; does the directory (AZURE_TENANT_ID) own it, and is it the "
-            "right cloud (AZUREML_CURRENT_CLOUD)?"
-        )
+        mend = place.unknown
     elif mend is None and status == 403:
         mend = place.forbidden
     elif mend is None and status == 404:
@@ -145,6 +160,7 @@ def _chain(error: BaseException | None) -> list[str]:
     return names
 
 
+_FIREWALL: Final = "AuthorizationFailure"
 _BY_CODE: Final = {
     "SubscriptionNotFound": "there is no such subscription for this identity; check "
     "SUBSCRIPTION_ID and AZURE_TENANT_ID",
@@ -152,16 +168,12 @@ _BY_CODE: Final = {
     "ResourceGroupNotFound": "the subscription has no such resource group; check RESOURCE_GROUP",
     "InvalidAuthenticationTokenTenant": "the token is of another directory; check AZURE_TENANT_ID",
     "ExpiredAuthenticationToken": "the token has expired; is the clock of this machine right?",
-    "AuthorizationPermissionMismatch": f"give this identity the role {BLOB_READER} on the "
-    "storage account",
-    "AuthorizationFailure": "the storage account's firewall does not let this network in; allow "
-    "its subnet, or use a private endpoint",
+    _FIREWALL: "the storage account's firewall does not let this network in (allow its subnet, or "
+    "use a private endpoint)",
     "PublicAccessNotPermitted": "it takes no anonymous requests; give a key, a shared access "
     "signature or an identity",
     "NoAuthenticationInformation": "it takes no anonymous requests; give a key, a shared access "
     "signature or an identity",
-    "AuthenticationFailed": "the shared access signature has expired or is for something else, or "
-    "the account key was changed",
     "KeyBasedAuthenticationNotPermitted": "the account takes no keys; make the datastore use an "
     f"identity, and give this one the role {BLOB_READER}",
     "ContainerNotFound": "there is no such container",
