@@ -107,6 +107,24 @@ def test_what_could_not_be_served_is_refused_unless_forced(
     assert command("register", tmp_path / "model.txt", "--name", "m", "--force").exit_code == 0
 
 
+def test_a_link_that_leads_nowhere_is_told(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/model.onnx").symlink_to("nowhere")
+    done = command("register", tmp_path / "mine", "--name", "m")
+
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"{tmp_path}/mine/model.onnx cannot be read: ")
+
+
+def test_a_manifest_that_is_no_yaml_is_not_added_to(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"any")
+    (tmp_path / "manifest.yaml").write_text("a: [")
+    forced = ["register", tmp_path, "--name", "m", "--force"]
+
+    assert "manifest.yaml is not YAML" in command(*forced[:-1]).stderr
+    assert "nothing can be added to it" in command(*forced, "-d", "mine").stderr
+
+
 def test_a_version_never_changes(command: Command) -> None:
     command("register", CHURN, "--name", "churn", "--version", "7")
     again = command("register", SAMPLES / "churn/2", "--name", "churn", "--version", "7")
