@@ -30,6 +30,8 @@ class Fault:
     """The body stops after so many bytes, and the connection stays."""
     spoils: bool = False
     """The first byte of the body is another one."""
+    edit: tuple[bytes, bytes] | None = None
+    """What is replaced in the body, by what."""
     does: Callable[[], None] | None = None
     """Called before the storage is asked."""
     ranged: bool | None = None
@@ -128,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         if fault.spoils and body:
             body = bytes([body[0] ^ 1]) + body[1:]
+        if fault.edit is not None:
+            body = body.replace(*fault.edit)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
