@@ -141,8 +141,7 @@ class BlobFolder:
     def _listed(self, start: str) -> list[BlobFile]:
         found: list[BlobFile] = []
         for blob in self.client().list_blobs(name_starts_with=start, include=["metadata"]):
-            is_folder = (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
-            if not is_folder and not blob.name.endswith("/"):
+            if not _is_folder(blob) and not blob.name.endswith("/"):
                 found.append(_file(blob, blob.name[len(start) :]))
             if len(found) > _MOST_FILES:
                 raise ModelInvalid(f'there are over {_MOST_FILES} files below "{start}"')
@@ -153,7 +152,7 @@ class BlobFolder:
             blob = self.client().get_blob_client(self.prefix).get_blob_properties()
         except ResourceNotFoundError:
             return []
-        return [_file(blob, PurePosixPath(self.prefix).name)]
+        return [] if _is_folder(blob) else [_file(blob, PurePosixPath(self.prefix).name)]
 
 
 def _refusal(credential: Credential) -> str | None:
@@ -166,6 +165,11 @@ def _refusal(credential: Credential) -> str | None:
     if isinstance(credential, AzureNamedKeyCredential):
         return "the account key is not taken; was it changed?"
     return None
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    """It only marks a folder, as accounts with a hierarchical namespace do."""
+    return (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
 
 
 def _file(blob: BlobProperties, path: str) -> BlobFile:

@@ -53,6 +53,13 @@ def test_markers_of_folders_are_no_files(azure: Azure, bring: Bring, prefix: str
     assert bring({"m/sub/f": b"1", "m/slash/": b""}) == {"sub/f": b"1"}
 
 
+def test_a_marked_folder_without_files_is_no_model(azure: Azure, bring: Bring, prefix: str) -> None:
+    azure.storage.put(CONTAINER, {f"{prefix}/m": b""}, metadata={"hdi_isfolder": "true"})
+
+    with pytest.raises(ModelInvalid, match="there are no files below"):
+        bring({"n/f": b"1"})
+
+
 @pytest.mark.parametrize(
     "name", ["../up", "a/../../up", "a/./b", "a//b", "/root", "back\\slash", "..", "x" * 256]
 )

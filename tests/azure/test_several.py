@@ -69,7 +69,7 @@ def test_what_is_not_listed_is_loaded_on_demand_from_the_default_registry(
         assert server.post("/score/nobody", json={"data": {}}).status_code == 404
 
 
-@pytest.mark.parametrize("place", ["shared", "store"])
+@pytest.mark.parametrize("place", ["shared", pytest.param("store", marks=pytest.mark.long)])
 def test_a_pickle_from_elsewhere_is_refused_until_its_digest_is_in_the_configuration(
     azure: Azure, places: dict[str, str], tmp_path: Path, place: str
 ) -> None:

@@ -15,6 +15,8 @@ from tests.azure.fixtures import OLDER, Azure
 from tests.azure.gateway import Gateway
 from tests.server import CLAIM, CUSTOMERS, SAMPLES, Server, serving
 
+LONG = pytest.mark.long
+
 
 @pytest.fixture
 def workspace(azure: Azure) -> Azure:
@@ -53,7 +55,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", ["403 on the blob", *(pytest.param(name, marks=LONG) for name in ("gone", "busy"))]
+)
 def test_a_model_answers_while_another_fails_to_load_and_the_reason_is_told(
     workspace: Azure, gateway: Gateway, tmp_path: Path, fault: str
 ) -> None:
@@ -93,7 +97,7 @@ def test_probes_and_models_answer_at_once_while_a_download_stalls_and_a_stop_is_
         assert time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize("version", ["latest", "'2'"])
+@pytest.mark.parametrize("version", ["latest", pytest.param("'2'", marks=LONG)])
 def test_a_restart_serves_from_the_store_while_azure_is_away(
     workspace: Azure, tmp_path: Path, version: str
 ) -> None:
@@ -127,7 +131,7 @@ def test_what_the_registry_knows_of_a_version_is_told(workspace: Azure, tmp_path
         assert "Who leaves." in str(document["paths"]["/score/churn"]["post"])
 
 
-@pytest.mark.parametrize("place", ["tags", "properties"])
+@pytest.mark.parametrize("place", ["tags", pytest.param("properties", marks=LONG)])
 def test_files_that_are_not_those_of_the_registered_sha256_are_refused(
     workspace: Azure, tmp_path: Path, place: str
 ) -> None:
