@@ -53,9 +53,10 @@ def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
         return _odd(place)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _answered(error, place)
-    if isinstance(error, ServiceRequestError):
+    is_late = any("ReadTimeout" in reason for reason in _chain(error))
+    if isinstance(error, ServiceRequestError) and not is_late:
         return RegistryUnavailable(_unreached(error, place))
-    if isinstance(error, ServiceResponseError | HttpResponseError):
+    if isinstance(error, ServiceRequestError | ServiceResponseError | HttpResponseError):
         text = f"{place.name} took the request and did not answer in time, or broke off"
         return RegistryUnavailable(f"{text}; is a proxy or a firewall in between?")
     return RegistryUnavailable(f"{place.name} cannot be read ({type(error).__name__})")

@@ -159,12 +159,12 @@ def test_a_certificate_that_is_not_trusted_is_told(
             open_at(url, storage_key="a2V5").names()
 
 
-@pytest.mark.parametrize("hang_at", [0, 100])
+@pytest.mark.parametrize("of", ["restype=container", "model.onnx"])
 def test_a_storage_that_stalls_in_mid_body_is_told_in_time(
-    gateway: Gateway, bring: Bring, monkeypatch: pytest.MonkeyPatch, hang_at: int, tmp_path: Path
+    gateway: Gateway, bring: Bring, monkeypatch: pytest.MonkeyPatch, of: str, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(blobs, "READ_S", 0.3)
-    gateway.fail("model.onnx", hang_at=hang_at)
+    gateway.fail(of, hang_at=100)
     started = time.monotonic()
 
     with pytest.raises(RegistryUnavailable, match="did not answer in time, or broke off"):
