@@ -1,4 +1,4 @@
-"""The commands `aml-serve models`: register | list | show | pull."""
+"""The commands `aml-serve models`: register | list | show | pull; `admin` has those of a server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from app.commands import admin
 from app.commands.outcome import reasons, refuse, settings
 
 models = typer.Typer(
@@ -113,6 +114,9 @@ def pull(
         is_whole = fetching.pull(chosen, model, to)
     if not is_whole:
         raise typer.Exit(1)
+
+
+admin.add_to(models)
 
 
 def _tags(given: list[str]) -> dict[str, str]:

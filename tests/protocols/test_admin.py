@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.commands import models
 from tests.server import Server, serving
 from tests.serving import write_model
 
@@ -139,3 +140,25 @@ def test_a_changed_configuration_file_takes_effect_without_a_restart(
         config.write_text("models: [{name: double, version: 2}]")
         until(lambda: version(server) == "2")
         assert list(server.models()) == ["double"]
+
+
+def test_the_same_by_commands(registry: Path, tmp_path: Path) -> None:
+    def command(status: int, *arguments: str, key: str = "root") -> str:
+        given = {"SERVE_ADMIN_KEYS": key, "SERVE_PORT": str(server.port)}
+        done = models(tmp_path, given, *arguments)
+        assert done.exit_code == status, done.output
+        return done.output
+
+    with serving(SERVE_REGISTRY=str(registry), **KEYS) as server:
+        assert command(0, "load", "double:1") == "double:1  READY\ndouble:2  READY\n"
+        command(0, "label", "double", "stable=1")
+        assert version(server, headers={"azureml-model-deployment": "stable"}) == "1"
+        command(0, "traffic", "double", "1=1")
+        assert version(server) == "1"
+        command(0, "refresh", "double", "--url", server.url)
+        assert command(0, "unload", "double") == "double  not served\n"
+        assert "no model 'nobody'" in command(1, "load", "nobody")
+        assert "the key is not known" in command(1, "unload", "double", key="other")
+        assert "is not VERSION=SHARE" in command(2, "traffic", "double", "half")
+    assert "does not answer" in command(1, "unload", "double")
+    assert "SERVE_ADMIN_KEYS is not set" in command(2, "unload", "double", key="")
