@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 import requests
 from onnx import TensorProto, helper
@@ -88,3 +89,27 @@ def test_no_request_fails_while_versions_switch(tmp_path: Path, times: int) -> N
     answered = sum((caller.answers for caller in callers), Counter())
     assert set(answered) == {"1", "2"}
     assert server.log().count("answers in place of version") == times
+
+
+def test_a_refused_version_is_told_with_the_first_difference(tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    write_times(registry / "times/1", 1)
+    with serving(SERVE_REGISTRY=str(registry), SERVE_REFRESH_S=REFRESH_S) as server:
+        write_times(registry / ".new", 2)
+        golden = [{"request": {"data": [[1.0]]}, "results": [[3.0]]}]
+        (registry / ".new/golden.json").write_bytes(orjson.dumps(golden))
+        (registry / ".new").rename(registry / "times/2")
+        until = time.monotonic() + 30
+        while "refused" not in server.models()["times"]:
+            assert time.monotonic() < until, server.log()
+            time.sleep(0.05)
+        told = server.models()["times"]
+
+        reason = "golden.json: request 0, [0][0]: got 2.0, wanted 3.0"
+        assert (told["version"], told["state"]) == ("1", "READY")
+        assert told["refused"] == {"version": "2", "reason": reason}
+        assert server.score("times", [[1.0]]) == [[1.0]]
+        assert f"times:2 may not answer, the version before goes on: {reason}" in server.log()
+        metrics = server.get("/metrics").text
+        assert 'model_ready{model="times",version="1"} 1' in metrics
+        assert 'model_ready{model="times",version="2"} 0' in metrics

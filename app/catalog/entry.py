@@ -106,7 +106,8 @@ class Entry:
             next_try_s=self.retry_after_s() if has_failed else None,
             loaded=self._pool.peek(self.ref) if self.ref else None,
             stale=self._stale,
-            refused=f"{refusal.ref.version}: {refusal.reason}" if refusal else "",
+            refused_version=refusal.ref.version if refusal else "",
+            refused=refusal.reason if refusal else "",
         )
 
     def retry_after_s(self) -> float:

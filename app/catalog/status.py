@@ -54,5 +54,7 @@ class Status:
     loaded: Loaded | None = None
     stale: str = ""
     """Why it is not known whether there is a newer version; empty when it is."""
+    refused_version: str = ""
+    """A newer one, that may not answer; empty when there is none."""
     refused: str = ""
-    """A newer version that may not answer, and why."""
+    """Why not."""

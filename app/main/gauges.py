@@ -25,6 +25,8 @@ def gauges(parts: Parts, store_bytes: int) -> Gauges:
                 size_bytes=loaded.size_bytes,
             )
         models.append(told)
+        if status.refused:
+            models.append(ModelGauges(status.name, status.refused_version, is_ready=False))
     unique = {(model.name, model.version): model for model in models}
     return Gauges(
         models=list(unique.values()),

@@ -94,9 +94,10 @@ def _told(status: Status) -> dict[str, Any]:
         told["step"] = status.step
     if status.reason:
         told["reason"] = status.reason
-    for key, said in (("stale", status.stale), ("refused", status.refused)):
-        if said:
-            told[key] = said
+    if status.stale:
+        told["stale"] = status.stale
+    if status.refused:
+        told["refused"] = {"version": status.refused_version, "reason": status.refused}
     if status.state is State.FAILED:
         told["next_try_s"] = round(status.next_try_s or 0.0, 1)
     if status.loaded is not None:
