@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from app import golden, runtimes, verified
+from app import golden, verified
+from app.acceleration import OFF, Acceleration, Accelerator, Mode
 from app.batching import Batcher, Workers
 from app.errors import ModelUnavailable, ServingError
 from app.golden import Verdict
@@ -40,6 +41,7 @@ class Options:
     threads: int | None = None
     timeout_s: float | None = None
     trust: Trust = EVERYTHING
+    accelerate: Mode = "off"
 
 
 DEFAULTS: Final = Options()
@@ -65,6 +67,7 @@ class Loaded:
     is_pinned: bool
     headers: tuple[tuple[bytes, bytes], ...]
     """Told with each of its answers."""
+    acceleration: Acceleration = OFF
     last_use: int = 0
     """A number that grows with each use of any model."""
 
@@ -76,6 +79,7 @@ class Pool:
         self, store: Store, workers: Workers, loaders: Executor, *, budget_bytes: int
     ) -> None:
         self._store = store
+        self._accelerator = Accelerator(store)
         self._workers = workers
         self._loaders = loaders
         self._budget_bytes = budget_bytes
@@ -187,7 +191,13 @@ class Pool:
         tell("load")
         stated = found.manifest
         threads = self._threads(options, stated)
-        model = runtimes.load(stated, max(1, self._workers.threads // threads), found.untrusted)
+        model, acceleration = self._accelerator.load(
+            stated,
+            found.digest,
+            found.untrusted,
+            max(1, self._workers.threads // threads),
+            options.accelerate,
+        )
         schema = Schema(model.signature)
         if guessed := ", ".join(model.signature.guessed[:5]):
             text = "%s: the types of %s are not known; a schema.json would name them"
@@ -203,7 +213,7 @@ class Pool:
             verdict=verdict,
             details=found.details,
             digest=found.digest,
-            size_bytes=found.size_bytes,
+            size_bytes=found.size_bytes + acceleration.size_bytes,
             fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
@@ -212,6 +222,7 @@ class Pool:
                 (b"x-model-name", ref.name.encode()),
                 (b"x-model-version", ref.version.encode()),
             ),
+            acceleration=acceleration,
         )
 
     def _batcher(
