@@ -93,7 +93,10 @@ def _tried(job: Job, stated: manifest.Manifest, reference: Any, types: graph.Typ
     file = Path(job.target) / GRAPH
     try:
         file.write_bytes(graph.converted(reference.estimator, types))
-        form = Form(runtimes.load(of_graph(file), 1), reference.signature)
+        made = runtimes.load(of_graph(file), 1)
+        if len(made.signature.outputs) < len(reference.signature.outputs):
+            return Report(reason="several answers for a row are not converted")
+        form = Form(made, reference.signature)
         trial = Trial(reference, form, stated.golden, job.tolerance)
         reason = trial.judge()
     except (Unconvertible, ServingError) as error:

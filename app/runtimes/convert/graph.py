@@ -13,7 +13,7 @@ from skl2onnx.common.data_types import (
     StringTensorType,
 )
 
-from app.runtimes.convert import bins, ensembles, imputers
+from app.runtimes.convert import bins, ensembles, imputers, onehot
 from app.runtimes.convert.nodes import OPSET, finished
 from app.runtimes.convert.trees import Unconvertible
 from app.tensors import Signature, TensorSpec, storage
@@ -30,6 +30,7 @@ def register() -> None:
     bins.register()
     ensembles.register()
     imputers.register()
+    onehot.register()
 
 
 def plans(estimator: Any, signature: Signature) -> Iterator[Types]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import ModelProto, TensorProto
 from onnx.defs import get_schema
-from onnx.helper import make_opsetid
+from onnx.helper import make_attribute, make_opsetid
 
 from app.tensors import Array
 
@@ -16,19 +16,31 @@ OPSET: Final = 18
 """Of the standard operators; the last one in which all that skl2onnx writes is known to run."""
 TREES: Final = "aml-serve"
 """Stands for ai.onnx.ml 5, of which skl2onnx does not know; `finished` puts that in its place."""
-_ML: Final = "ai.onnx.ml"
+ML: Final = "ai.onnx.ml"
 _ML_OPSET: Final = 5
+_VERSIONS: Final = {TREES: 1, ML: 2}
+"""Of operators beyond the standard ones; of ML only LabelEncoder is used."""
+_LOCALE: Final = "C.UTF-8"
+"""What texts are put into lower case by; skl2onnx wants en_US, which few containers have."""
 
 
 def finished(model: ModelProto) -> ModelProto:
-    """`model`, its trees where onnxruntime looks for them."""
+    """`model` as onnxruntime takes it, its texts put into lower case in any container.
+
+    skl2onnx declares outputs before it knows whether parts are doubles; onnxruntime knows.
+    """
+    for output in model.graph.output:
+        output.ClearField("type")
+    for node in model.graph.node:
+        if node.op_type == "StringNormalizer":
+            node.attribute.append(make_attribute("locale", _LOCALE))
     trees = [node for node in model.graph.node if node.domain == TREES]
     for node in trees:
-        node.domain = _ML
+        node.domain = ML
     if trees:
-        others = [each for each in model.opset_import if each.domain not in (TREES, _ML)]
+        others = [each for each in model.opset_import if each.domain not in (TREES, ML)]
         del model.opset_import[:]
-        model.opset_import.extend([*others, make_opsetid(_ML, _ML_OPSET)])
+        model.opset_import.extend([*others, make_opsetid(ML, _ML_OPSET)])
     return model
 
 
@@ -57,7 +69,7 @@ class Nodes:
     def add(self, kind: str, *inputs: str, called: str = "", domain: str = "", **given: Any) -> str:
         """One node with one output, `called` so where that is told; `given`: its attributes."""
         output = called or self._name("made")
-        version = 1 if domain else get_schema(kind, OPSET).since_version
+        version = _VERSIONS.get(domain) or get_schema(kind, OPSET).since_version
         self._container.add_node(
             kind, list(inputs), [output], op_domain=domain, op_version=version, **given
         )
