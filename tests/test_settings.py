@@ -28,7 +28,10 @@ from app.settings import (
 )
 
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
-MODEL_KEYS = "name, registry, version, preload, required, pin, sha256, batching, threads, timeout_s"
+MODEL_KEYS = (
+    "name, registry, version, preload, required, pin, sha256, batching, threads, timeout_s, "
+    "accelerate"
+)
 FOREIGN = {"azure", "insights"}
 """Fields that no SERVE_ variable sets."""
 
@@ -410,7 +413,7 @@ def test_a_file_is_read_into_models_and_registries(configure: Configure) -> None
     settings = configure("""
 models:
   - {name: a, registry: far, version: 3, pin: true, batching: {max_rows: 8}, threads: 2,
-     timeout_s: 1}
+     timeout_s: 1, accelerate: verify}
   - {name: b, version: latest}
   - c:v1
 registries:
@@ -425,6 +428,7 @@ registries:
             batching=BatchingSettings(max_rows=8),
             threads=2,
             timeout_s=1.0,
+            accelerate="verify",
         ),
         ModelSettings(name="b"),
         ModelSettings(name="c", version="v1"),
@@ -447,6 +451,11 @@ def test_a_model_is_required_if_preloaded_unless_told(
 ) -> None:
     models = configure(f"models: [{{name: a, {keys}}}]").named_models
     assert models == (ModelSettings(name="a", preload=preload, required=required),)
+
+
+def test_off_may_be_written_without_quotes(configure: Configure) -> None:
+    models = configure("models: [{name: a, accelerate: off}, {name: b, accelerate: 'off'}]")
+    assert models.named_models == (ModelSettings(name="a"), ModelSettings(name="b"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "models: []", "registries: {}"])
@@ -526,6 +535,8 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
         ("threads: 1.5", f"threads is a number; allowed: {COUNT}"),
         ("timeout_s: 0", f"timeout_s is a whole number; allowed: {SECONDS}"),
         ("timeout_s: .nan", f"timeout_s is a number; allowed: {SECONDS}"),
+        ("accelerate: on", "accelerate is a boolean; allowed: off, verify or shadow"),
+        ("accelerate: fast", "accelerate is text; allowed: off, verify or shadow"),
         ("timeout_s: soon", f"timeout_s is text; allowed: {SECONDS}"),
         (
             "pinned: true",

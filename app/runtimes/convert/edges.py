@@ -76,8 +76,7 @@ def turning(cuts: Cuts, thresholds: Array, column: Column, rows: Batch, given: G
     high = -low
     starts_left, ends_left = is_left(low), is_left(high)
     below, above = _rank(low), _rank(high)
-    while (above - below > 1).any():
-        middle = (below >> 1) + (above >> 1) + (below & above & 1)
+    while ((middle := _middle(below, above)) != below).any():
         stays = is_left(_value(middle)) == starts_left
         below, above = np.where(stays, middle, below), np.where(stays, above, middle)
     last = np.where(starts_left, _value(below), _value(above))
@@ -96,6 +95,12 @@ def beside(turns: Array, dtype: np.dtype[Any]) -> list[Array]:
     around = [turns, np.nextafter(turns, -np.inf), np.nextafter(turns, np.inf), narrow]
     around += [np.nextafter(narrow, np.float32(side)) for side in (-np.inf, np.inf)]
     return [values.astype(dtype) for values in around]
+
+
+def _middle(below: Array, above: Array) -> Array:
+    """Halfway, rounded down; their sum and their difference may be too large for 64 bits."""
+    middle: Array = (below >> 1) + (above >> 1) + (below & above & 1)
+    return middle
 
 
 def _rank(values: Array) -> Array:

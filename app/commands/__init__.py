@@ -1,0 +1,1 @@
+"""What `aml-serve` does besides serving."""
