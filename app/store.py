@@ -220,7 +220,7 @@ class Store:
 
     def _versions(self) -> list[Path]:
         """All that is published, what was made from models too."""
-        found = [*(self._folder / "models").glob("*/*/*"), *(self._folder / "converted").iterdir()]
+        found = [*(self._folder / "models").glob("*/*/*"), *(self._folder / "converted").glob("*")]
         return [path for path in found if path.is_dir()]
 
     def _failed(self, error: OSError) -> ModelUnavailable:
