@@ -53,6 +53,9 @@ bench-scale: .venv/dev ## measure what a second worker process brings
 bench-check: .venv/dev ## compare the instructions of each phase with those known (valgrind)
 	$(BIN)/python -m bench.micro --instructions $(ARGS)
 
+bench-accelerate: .venv/dev ## measure what one row gains by the ONNX form of scikit-learn models
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.accelerate
+
 models: .venv/dev ## train the sample models again
 	$(BIN)/python sample_model/train_churn.py && $(BIN)/python sample_model/train_claim_classifier.py
 
@@ -63,4 +66,4 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-check models lock
+.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-check bench-accelerate models lock

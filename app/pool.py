@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from app import golden, runtimes, verified
+from app import golden, verified
+from app.acceleration import OFF, Acceleration, Accelerator, Mode
 from app.batching import Batcher, Workers
 from app.errors import ModelUnavailable, ServingError
 from app.golden import Verdict
@@ -40,6 +41,7 @@ class Options:
     threads: int | None = None
     timeout_s: float | None = None
     trust: Trust = EVERYTHING
+    accelerate: Mode = "off"
 
 
 DEFAULTS: Final = Options()
@@ -63,9 +65,10 @@ class Loaded:
     load_s: float
     timeout_s: float | None
     is_pinned: bool
-    trust: Trust
+    options: Options
     headers: tuple[tuple[bytes, bytes], ...]
     """Told with each of its answers."""
+    acceleration: Acceleration = OFF
     last_use: int = 0
     """A number that grows with each use of any model."""
 
@@ -77,6 +80,7 @@ class Pool:
         self, store: Store, workers: Workers, loaders: Executor, *, budget_bytes: int
     ) -> None:
         self._store = store
+        self._accelerator = Accelerator(store)
         self._workers = workers
         self._loaders = loaders
         self._budget_bytes = budget_bytes
@@ -111,12 +115,13 @@ class Pool:
     def adjust(self, ref: ModelRef, options: Options) -> None:
         """Let `options` hold for a model that is in memory; requests inside keep the old ones.
 
-        A model whose trust is another one leaves, for its next load judges it anew.
+        A model whose trust or acceleration is another one leaves: its next load judges it anew.
         """
         loaded = self._models.get(ref)
         if loaded is None:
             return
-        if options.trust != loaded.trust:
+        before = loaded.options
+        if (options.trust, options.accelerate) != (before.trust, before.accelerate):
             self.release(ref)
             return
         self._pinned.pop(ref, None)
@@ -127,6 +132,7 @@ class Pool:
             batcher=self._batcher(ref, loaded.model, loaded.verdict, options, loaded.manifest),
             timeout_s=options.timeout_s or loaded.manifest.timeout_s,
             is_pinned=options.is_pinned,
+            options=options,
         )
 
     async def is_warm(self, registry: Registry) -> bool:
@@ -219,7 +225,13 @@ class Pool:
         tell("load")
         stated = found.manifest
         threads = self._threads(options, stated)
-        model = runtimes.load(stated, max(1, self._workers.threads // threads), found.untrusted)
+        model, acceleration = self._accelerator.load(
+            stated,
+            found.digest,
+            found.untrusted,
+            max(1, self._workers.threads // threads),
+            options.accelerate,
+        )
         schema = Schema(model.signature)
         if guessed := ", ".join(model.signature.guessed[:5]):
             text = "%s: the types of %s are not known; a schema.json would name them"
@@ -235,16 +247,17 @@ class Pool:
             verdict=verdict,
             details=found.details,
             digest=found.digest,
-            size_bytes=found.size_bytes,
+            size_bytes=found.size_bytes + acceleration.size_bytes,
             fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
-            trust=options.trust,
+            options=options,
             headers=(
                 (b"x-model-name", ref.name.encode()),
                 (b"x-model-version", ref.version.encode()),
             ),
+            acceleration=acceleration,
         )
 
     def _batcher(

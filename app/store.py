@@ -3,6 +3,7 @@
 models/KEY/NAME/VERSION/    published by one rename
 details/KEY/NAME/VERSION    what the registry told of it, as JSON
 latest/KEY/NAME             versions that were the newest, one a line, the last one first
+converted/KEY/              what was made from a model, by digest; goes as models do
 partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
 locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name
 """
@@ -18,7 +19,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ class Store:
         Raises:
             OSError: the folder cannot be made or written.
         """
-        for name in ("models", "details", "latest", "partial", "locks"):
+        for name in ("models", "converted", "details", "latest", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         with self._locked(_ROOM, wait=False):
             pass  # so that a folder that is there and cannot be written is told now
@@ -124,32 +125,61 @@ class Store:
         except OSError as error:
             raise self._failed(error) from error
 
+    def made(self, key: str, make: Callable[[Path], None]) -> Path:
+        """The folder of `key`, of letters and digits, filled by `make` when it is not here yet.
+
+        Raises:
+            ModelUnavailable: the disk is full, or the files are more than the store may hold.
+        """
+        published = self._place("converted", key)
+        try:
+            if _is_used(published):
+                return published
+            with self._locked(key, wait=True):
+                if _is_used(published):
+                    return published
+                with self._partial(key) as partial:
+                    make(partial)
+                    self._publish(partial, published)
+                return published
+        except OSError as error:
+            raise self._failed(error) from error
+
     def size_bytes(self) -> int:
-        """Of all published model folders."""
+        """Of all published folders."""
         return sum(_size(version) for version in self._versions())
 
     def _fetch(self, ref: ModelRef, registry: Registry, told: Progress) -> Path:
         published = self._published(ref, registry)
-        partial = self._folder / "partial" / _id(ref, registry)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
+        with self._partial(_id(ref, registry)) as partial:
             found = registry.fetch(ref, partial, told)
             if found != partial:
                 return found
             self._write_details(ref, registry)
             if not any(path.is_file() for path in partial.rglob("*")):
                 raise ModelInvalid(f"the registry has no files for {ref}")
-            os.utime(partial)
-            with self._locked(_ROOM, wait=True):
-                self._make_room(_size(partial))
-                published.parent.mkdir(parents=True, exist_ok=True)
-                partial.rename(published)
+            self._publish(partial, published)
             if self._newest_found.get((registry.key, ref.name)) == ref.version:
                 self._note_newest(ref, registry)
             return published
+
+    @contextmanager
+    def _partial(self, name: str) -> Iterator[Path]:
+        """An empty folder, for the holder of the lock `name`; gone afterwards."""
+        partial = self._folder / "partial" / name
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def _publish(self, partial: Path, published: Path) -> None:
+        os.utime(partial)
+        with self._locked(_ROOM, wait=True):
+            self._make_room(_size(partial))
+            published.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(published)
 
     def _make_room(self, wanted_bytes: int) -> None:
         """Delete the folders that were asked for longest ago. A loaded model lives on without."""
@@ -199,7 +229,9 @@ class Store:
                 _write(path, "\n".join([ref.version, *others[: _NEWEST_KEPT - 1]]))
 
     def _versions(self) -> list[Path]:
-        return [path for path in (self._folder / "models").glob("*/*/*") if path.is_dir()]
+        """All that is published, what was made from models too."""
+        found = [*(self._folder / "models").glob("*/*/*"), *(self._folder / "converted").glob("*")]
+        return [path for path in found if path.is_dir()]
 
     def _failed(self, error: OSError) -> ModelUnavailable:
         reason = error.strerror or type(error).__name__

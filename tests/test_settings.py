@@ -31,7 +31,7 @@ from app.settings.kinds import StepBackSettings
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
 MODEL_KEYS = (
     "name, registry, version, preload, required, pin, sha256, labels, traffic, traffic_by, "
-    "shadow, batching, threads, timeout_s"
+    "shadow, batching, threads, timeout_s, accelerate"
 )
 FOREIGN = {"azure", "insights"}
 """Fields that no SERVE_ variable sets."""
@@ -426,7 +426,7 @@ def test_a_file_is_read_into_models_and_registries(configure: Configure) -> None
     settings = configure("""
 models:
   - {name: a, registry: far, version: 3, pin: true, batching: {max_rows: 8}, threads: 2,
-     timeout_s: 1}
+     timeout_s: 1, accelerate: verify}
   - {name: b, version: latest}
   - c:v1
 registries:
@@ -441,6 +441,7 @@ registries:
             batching=BatchingSettings(max_rows=8),
             threads=2,
             timeout_s=1.0,
+            accelerate="verify",
         ),
         ModelSettings(name="b"),
         ModelSettings(name="c", version="v1"),
@@ -463,6 +464,11 @@ def test_a_model_is_required_if_preloaded_unless_told(
 ) -> None:
     models = configure(f"models: [{{name: a, {keys}}}]").named_models
     assert models == (ModelSettings(name="a", preload=preload, required=required),)
+
+
+def test_off_may_be_written_without_quotes(configure: Configure) -> None:
+    models = configure("models: [{name: a, accelerate: off}, {name: b, accelerate: 'off'}]")
+    assert models.named_models == (ModelSettings(name="a"), ModelSettings(name="b"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "models: []", "registries: {}"])
@@ -553,6 +559,8 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
             "traffic_by is text; allowed: the name of a header: letters, digits and '-'",
         ),
         ("shadow: [1]", f"shadow is a list; allowed: {EXACT}"),
+        ("accelerate: on", "accelerate is a boolean; allowed: off, verify or shadow"),
+        ("accelerate: fast", "accelerate is text; allowed: off, verify or shadow"),
         ("timeout_s: soon", f"timeout_s is text; allowed: {SECONDS}"),
         (
             "pinned: true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -246,3 +247,42 @@ def test_broken_details_are_none(store: Store, tmp_path: Path, text: bytes) -> N
     (tmp_path / "details/writer/a/1").write_bytes(text)
 
     assert store.details(ref("a"), registry) == Details()
+
+
+def test_what_is_made_from_a_model_is_made_once_and_whole(store: Store, tmp_path: Path) -> None:
+    made = list[Path]()
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "file").write_bytes(b"x" * 10)
+
+    def fail(folder: Path) -> None:
+        make(folder)
+        raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        store.made("ab12", fail)
+    with ThreadPoolExecutor(4) as threads:
+        folders = set(threads.map(lambda _: store.made("ab12", make), range(4)))
+
+    assert folders == {tmp_path / "converted/ab12"}
+    assert len(made) == 2
+    assert store.size_bytes() == 10
+    assert leftovers(tmp_path) == []
+
+
+def sized(size: int) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / "file").write_bytes(b"x" * size)
+
+    return make
+
+
+def test_what_is_made_from_models_counts_and_goes_as_they_do(store: Store, tmp_path: Path) -> None:
+    store.made("old", sized(600))
+    time.sleep(0.01)
+    store.made("new", sized(600))
+
+    assert [path.name for path in (tmp_path / "converted").iterdir()] == ["new"]
+    with pytest.raises(ModelUnavailable, match="the cache may hold 1000"):
+        store.made("large", sized(2000))

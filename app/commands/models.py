@@ -1,4 +1,7 @@
-"""The commands `aml-serve models`: register | list | show | pull; `admin` has those of a server."""
+"""The commands `aml-serve models`: register | list | show | pull | accelerate.
+
+`admin` has those of a running server.
+"""
 
 from __future__ import annotations
 
@@ -114,6 +117,17 @@ def pull(
         is_whole = fetching.pull(chosen, model, to)
     if not is_whole:
         raise typer.Exit(1)
+
+
+@models.command()
+def accelerate(model: Chosen) -> None:
+    """Convert a scikit-learn model to ONNX, compare the two, and say which would be served."""
+    chosen = settings()
+    with reasons():
+        from app.commands import acceleration
+
+        is_served = acceleration.accelerate(chosen, model)
+    raise typer.Exit(0 if is_served else 1)
 
 
 admin.add_to(models)

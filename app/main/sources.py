@@ -81,5 +81,6 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
             threads=model.threads,
             timeout_s=model.timeout_s,
             trust=trust(settings, model.registry, model.sha256),
+            accelerate=model.accelerate,
         ),
     )

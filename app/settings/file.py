@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -104,6 +104,13 @@ Seconds = Annotated[
 ]
 
 
+Accelerate = Annotated[
+    Literal["off", "verify", "shadow"],
+    BeforeValidator(lambda value: "off" if value is False else value),  # what YAML makes of off
+    Allowed("off, verify or shadow"),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class BatchingSettings:
     """How calls of one model are joined."""
@@ -143,6 +150,8 @@ class ModelSettings:
     """Threads of its runtime; None leaves it to the server."""
     timeout_s: Seconds | None = None
     """Deadline of a request in seconds; None is SERVE_TIMEOUT_S."""
+    accelerate: Accelerate = "off"
+    """Whether the ONNX form of a scikit-learn model answers, or is compared, where it is equal."""
 
 
 @dataclass(frozen=True, slots=True)

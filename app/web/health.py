@@ -112,6 +112,8 @@ def _told(status: Status) -> dict[str, Any]:
             "size_bytes": loaded.size_bytes,
             "load_s": round(loaded.load_s, 3),
         }
+        if loaded.acceleration.mode != "off":
+            told["accelerated"] = loaded.acceleration.told()
     return told
 
 

@@ -22,7 +22,8 @@ class SklearnModel:
     """One fitted estimator; scikit-learn's predictions only read it, so threads may share it."""
 
     def __init__(self, estimator: Any, manifest: Manifest) -> None:
-        self._estimator = estimator
+        self.estimator = estimator
+        """Only read."""
         self._names: list[str] | None = getattr(estimator, "feature_names_in_", None)
         self.signature = self._signed(manifest)
         of_frame = not hasattr(estimator, "n_features_in_") and len(self.signature.inputs) > 1
@@ -37,21 +38,21 @@ class SklearnModel:
             )
 
     def _signed(self, manifest: Manifest) -> Signature:
-        inputs, guessed = derived_inputs(self._estimator)
+        inputs, guessed = derived_inputs(self.estimator)
         schema = manifest.schema
         if not inputs and schema is None:
             raise ModelInvalid(
-                f"what a {type(self._estimator).__name__} takes cannot be told (is it fitted?); "
+                f"what a {type(self.estimator).__name__} takes cannot be told (is it fitted?); "
                 "add a schema.json"
             )
         if not inputs and schema is not None and "properties" not in schema:
             inputs = (TensorSpec("input", "any", (None,) * (1 + declared_rank(schema))),)
-        outputs = derived_outputs(self._estimator)
+        outputs = derived_outputs(self.estimator)
         derived = Signature(
             inputs,
             outputs,
             result=manifest.result or outputs[0].name,
-            classes=manifest.classes or listed_classes(self._estimator),
+            classes=manifest.classes or listed_classes(self.estimator),
             guessed=guessed,
         )
         return signed(derived, manifest)
@@ -61,28 +62,29 @@ class SklearnModel:
         specs = self.signature.outputs
         try:
             batch, _ = Schema(self.signature).decode(records(self.signature, 1))
-            given = self._input(batch)
-            scores = self._estimator.predict_proba(given) if len(specs) > 1 else None
-            return observed(specs, self._estimator.predict(given), scores)
+            given = self.given(batch)
+            scores = self.estimator.predict_proba(given) if len(specs) > 1 else None
+            return observed(specs, self.estimator.predict(given), scores)
         except Exception:  # noqa: BLE001  # the check at load tells what is wrong with such a model
             return specs
 
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         """Blocking; most of it holds the interpreter."""
-        given = self._input(batch)
+        given = self.given(batch)
         first, *rest = self.signature.outputs
         found: Prediction = {}
         if first.name in outputs:
-            found[first.name] = as_array(self._estimator.predict(given), first.dtype)
+            found[first.name] = as_array(self.estimator.predict(given), first.dtype)
         if any(spec.name in outputs for spec in rest):
-            scores = self._estimator.predict_proba(given)
+            scores = self.estimator.predict_proba(given)
             several = scores if isinstance(scores, list) else [scores]
             for spec, score in zip(rest, several, strict=True):
                 if spec.name in outputs:
                     found[spec.name] = as_array(score, spec.dtype)
         return found
 
-    def _input(self, batch: Batch) -> Any:
+    def given(self, batch: Batch) -> Any:
+        """What the estimator is called with: a frame or an array."""
         if self._wants_frame:
             return self._frame(batch)
         if len(batch.arrays) > 1:
@@ -90,7 +92,7 @@ class SklearnModel:
             dtype = "float64" if all(d.kind in "fiub" for d in dtypes) else "any"
             return batch.matrix(list(batch.arrays), dtype)
         (array,) = batch.arrays.values()
-        is_column = array.ndim == 1 and hasattr(self._estimator, "n_features_in_")
+        is_column = array.ndim == 1 and hasattr(self.estimator, "n_features_in_")
         return np.reshape(array, (batch.rows, 1)) if is_column else array
 
     def _frame(self, batch: Batch) -> Any:
