@@ -4,7 +4,8 @@ models/KEY/NAME/VERSION/    published by one rename
 details/KEY/NAME/VERSION    what the registry told of it, as JSON
 latest/KEY/NAME             versions that were the newest, one a line, the last one first
 partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
-locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name
+locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name;
+                            shared by those who load it, who have a lease
 """
 
 from __future__ import annotations
@@ -21,13 +22,27 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
 from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
 
 logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Lease:
+    """A folder that nobody takes away until this is closed, or its process ends."""
+
+    folder: Path
+    _lock: IO[str] | None = None
+
+    def close(self) -> None:
+        """It may go."""
+        if self._lock is not None:
+            self._lock.close()
+
 
 _ROOM: Final = "room"
 """The lock of whoever counts, evicts and publishes."""
@@ -114,6 +129,22 @@ class Store:
         except OSError as error:
             raise self._failed(error) from error
 
+    def lease(self, ref: ModelRef, registry: Registry, told: Progress = nobody) -> Lease:
+        """As `get`, and it stays: others that need room take other folders. Raises: as `get`."""
+        published = self._published(ref, registry)
+        while True:
+            folder = self.get(ref, registry, told)
+            if folder != published:  # in place, where nothing of ours is
+                return Lease(folder)
+            try:
+                lock = (self._folder / "locks" / _id(ref, registry)).open("w")
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            except OSError as error:
+                raise self._failed(error) from error
+            if published.is_dir():
+                return Lease(folder, lock)
+            lock.close()  # taken away just before
+
     def size_bytes(self) -> int:
         """Of all published model folders."""
         return sum(_size(version) for version in self._versions())
@@ -153,11 +184,23 @@ class Store:
         for version in sorted(sizes, key=lambda path: path.stat().st_mtime_ns):
             if used + wanted_bytes <= self._budget_bytes:
                 return
-            used -= sizes[version]
-            leaving = self._folder / "partial" / uuid.uuid4().hex
-            version.rename(leaving)  # gone at once for the others, never half gone
-            shutil.rmtree(leaving, ignore_errors=True)
-            self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+            if self._remove(version):
+                used -= sizes[version]
+        if used + wanted_bytes > self._budget_bytes:
+            raise ModelUnavailable(
+                f"the model's files take {wanted_bytes} bytes; models that are being loaded have "
+                f"{used} of the {self._budget_bytes} that the cache may hold (SERVE_CACHE_BYTES)"
+            )
+
+    def _remove(self, version: Path) -> bool:
+        """Unless it is leased."""
+        with self._locked(_id_of(*version.parts[-3:]), wait=False) as is_mine:
+            if is_mine:
+                leaving = self._folder / "partial" / uuid.uuid4().hex
+                version.rename(leaving)  # gone at once for the others, never half gone
+                shutil.rmtree(leaving, ignore_errors=True)
+                self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+            return is_mine
 
     def _published(self, ref: ModelRef, registry: Registry) -> Path:
         return self._place("models", registry.key, ref.name, ref.version)
@@ -211,7 +254,11 @@ class Store:
 
 
 def _id(ref: ModelRef, registry: Registry) -> str:
-    return hashlib.sha256(f"{registry.key}/{ref.name}/{ref.version}".encode()).hexdigest()[:32]
+    return _id_of(registry.key, ref.name, ref.version)
+
+
+def _id_of(key: str, name: str, version: str) -> str:
+    return hashlib.sha256(f"{key}/{name}/{version}".encode()).hexdigest()[:32]
 
 
 def _lines(path: Path) -> list[str]:
