@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from app.errors import ModelInvalid
+from app.locks import locked
 from app.tensors import Batch, Model, Prediction
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Crashes:
         with suppress(OSError):
             self._notes.mkdir(parents=True, exist_ok=True)
             self._counts.mkdir(exist_ok=True)
-            with self._locked():
+            with locked(self._notes / ".lock"):
                 for path in self._notes.glob("[!.]*"):
                     self._count(path)
 
@@ -96,7 +97,7 @@ class Crashes:
         if self._is_closed:
             return None
         try:
-            with self._locked():
+            with locked(self._notes / ".lock"):
                 file = path.open("w", encoding="utf-8")
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.write(text)
@@ -147,13 +148,6 @@ class Crashes:
                 self._inside -= 1
                 self._is_alone = False
                 self._turns.notify_all()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Nobody makes or judges a note meanwhile (flock(2))."""
-        with (self._notes / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 class Untried:

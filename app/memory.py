@@ -34,7 +34,7 @@ class Size:
     """Measured at this very load, with nothing beside it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Weighing:
     """One load that is being measured."""
 

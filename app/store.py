@@ -12,37 +12,22 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
+from app.locks import Lease, locked
 from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(slots=True)
-class Lease:
-    """A folder that nobody takes away until this is closed, or its process ends."""
-
-    folder: Path
-    _lock: IO[str] | None = None
-
-    def close(self) -> None:
-        """It may go."""
-        if self._lock is not None:
-            self._lock.close()
-
 
 _ROOM: Final = "room"
 """The lock of whoever counts, evicts and publishes."""
@@ -66,10 +51,10 @@ class Store:
         """
         for name in ("models", "details", "latest", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        with self._locked(_ROOM, wait=False):
+        with locked(self._lock(_ROOM), wait=False):
             pass  # so that a folder that is there and cannot be written is told now
         for leftover in (self._folder / "partial").iterdir():
-            with self._locked(leftover.name, wait=False) as is_mine:
+            with locked(self._lock(leftover.name), wait=False) as is_mine:
                 if is_mine:
                     shutil.rmtree(leftover, ignore_errors=True)
 
@@ -124,7 +109,7 @@ class Store:
         try:
             if _is_used(published):
                 return published
-            with self._locked(_id(ref, registry), wait=True):
+            with locked(self._lock(_id(ref, registry))):
                 return published if _is_used(published) else self._fetch(ref, registry, told)
         except OSError as error:
             raise self._failed(error) from error
@@ -137,13 +122,12 @@ class Store:
             if folder != published:  # in place, where nothing of ours is
                 return Lease(folder)
             try:
-                lock = (self._folder / "locks" / _id(ref, registry)).open("w")
-                fcntl.flock(lock, fcntl.LOCK_SH)
+                lease = Lease.of(folder, self._lock(_id(ref, registry)))
             except OSError as error:
                 raise self._failed(error) from error
             if published.is_dir():
-                return Lease(folder, lock)
-            lock.close()  # taken away just before
+                return lease
+            lease.close()  # taken away just before
 
     def size_bytes(self) -> int:
         """Of all published model folders."""
@@ -162,7 +146,7 @@ class Store:
             if not any(path.is_file() for path in partial.rglob("*")):
                 raise ModelInvalid(f"the registry has no files for {ref}")
             os.utime(partial)
-            with self._locked(_ROOM, wait=True):
+            with locked(self._lock(_ROOM)):
                 self._make_room(_size(partial))
                 published.parent.mkdir(parents=True, exist_ok=True)
                 partial.rename(published)
@@ -194,7 +178,7 @@ class Store:
 
     def _remove(self, version: Path) -> bool:
         """Unless it is leased."""
-        with self._locked(_id_of(*version.parts[-3:]), wait=False) as is_mine:
+        with locked(self._lock(_id_of(*version.parts[-3:])), wait=False) as is_mine:
             if is_mine:
                 leaving = self._folder / "partial" / uuid.uuid4().hex
                 version.rename(leaving)  # gone at once for the others, never half gone
@@ -241,16 +225,8 @@ class Store:
         free = shutil.disk_usage(self._folder).free
         return ModelUnavailable(f"the disk of the model cache is full ({free} bytes free)")
 
-    @contextmanager
-    def _locked(self, name: str, *, wait: bool) -> Iterator[bool]:
-        """Between processes and threads (flock(2)); yields whether the lock was had."""
-        with (self._folder / "locks" / name).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def _lock(self, name: str) -> Path:
+        return self._folder / "locks" / name
 
 
 def _id(ref: ModelRef, registry: Registry) -> str:

@@ -11,9 +11,10 @@ from typing import Final
 
 from app import manifest
 from app.errors import ModelInvalid
+from app.locks import Lease
 from app.manifest import Manifest
 from app.registries import Details, Registry
-from app.store import Lease, Store
+from app.store import Store
 from app.tensors import ModelRef
 from app.trust import Trust, exposed
 

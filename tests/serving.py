@@ -172,9 +172,11 @@ class Serving:
     models: dict[str, Watched] = field(default_factory=dict)
     """The last one loaded, by the name of its folder's parent."""
 
-    def pool(self, budget_bytes: int = 10**9) -> Pool:
-        """Its models take what their files take."""
-        memory = Memory(self.folder.parent / "cache", lambda: 0)
+    def pool(
+        self, budget_bytes: int = 10**9, occupied_bytes: Callable[[], int] = lambda: 0
+    ) -> Pool:
+        """Its models take what their files take, unless `occupied_bytes` says otherwise."""
+        memory = Memory(self.folder.parent / "cache", occupied_bytes)
         loader = Loader(self.store, self.workers, memory, self.crashes())
         return Pool(self.store, loader, self.loaders, budget_bytes=budget_bytes)
 
