@@ -14,7 +14,7 @@ import re
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -49,9 +49,7 @@ class Crashes:
         with suppress(OSError):
             self._notes.mkdir(parents=True, exist_ok=True)
             self._counts.mkdir(exist_ok=True)
-            with locked(self._notes / ".lock"):
-                for path in self._notes.glob("[!.]*"):
-                    self._count(path)
+            self._count_all()
 
     def close(self) -> None:
         """Take the notes away: what ends from now on was ended on purpose."""
@@ -72,8 +70,20 @@ class Crashes:
     @contextmanager
     def loading(self, digest: str, model: str) -> Iterator[None]:
         """A note is there meanwhile. What has crashed before is loaded alone, so that of several
-        that were loaded when the process died the innocent are acquitted."""
-        with self._turn(is_suspect=self._crashes_of(digest) > 0), self.noted(digest, model):
+        that were loaded when the process died the innocent are acquitted.
+
+        Raises:
+            ModelInvalid: it has ended another process meanwhile.
+        """
+        is_suspect = self._crashes_of(digest) > 0
+        with ExitStack() as held:
+            held.enter_context(self._turn(is_suspect=is_suspect))
+            if is_suspect:
+                with suppress(OSError):  # of all processes one after the other
+                    held.enter_context(locked(self._counts / f".{digest}"))
+                    self._count_all()
+                self.refuse(digest)
+            held.enter_context(self.noted(digest, model))
             yield
 
     @contextmanager
@@ -112,6 +122,11 @@ class Crashes:
         if file is not None:
             path.unlink(missing_ok=True)
             file.close()
+
+    def _count_all(self) -> None:
+        with locked(self._notes / ".lock"):
+            for path in self._notes.glob("[!.]*"):
+                self._count(path)
 
     def _count(self, path: Path) -> None:
         with suppress(OSError), path.open("r+", encoding="utf-8", errors="replace") as file:

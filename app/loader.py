@@ -116,8 +116,9 @@ class Loader:
         Raises:
             ServingError: it cannot be served. A model file may raise anything while it is read.
         """
+        tell("load")
         stated = found.manifest
-        runtimes.prepare(stated)
+        runtimes.prepare(stated)  # its libraries are no part of the model's size
         with (
             self._crashes.loading(found.digest, str(ref)),
             self._memory.weigh(found.digest, found.size_bytes) as weighing,
@@ -149,7 +150,6 @@ class Loader:
         self, ref: ModelRef, found: Verified, options: Options, tell: Callable[[str], None]
     ) -> tuple[Model, Schema, Verdict]:
         """Loaded, warmed and compared."""
-        tell("load")
         stated = found.manifest
         threads = self._threads(options, stated)
         model = runtimes.load(stated, max(1, self._workers.threads // threads), found.untrusted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -41,6 +42,13 @@ class SlowToLoad(Odd):
     def __setstate__(self, state: Any) -> None:
         pass_gate("load")
         super().__setstate__(state)
+
+
+class Deadly(Odd):
+    """Ends the process when it is read from its file."""
+
+    def __setstate__(self, state: Any) -> None:
+        ctypes.string_at(0)
 
 
 def pass_gate(what: str) -> None:

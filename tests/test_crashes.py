@@ -51,7 +51,8 @@ def crashes_in(folder: Path) -> Crashes:
 
 def counted(folder: Path) -> dict[str, int]:
     crashes_in(folder)
-    return {path.name: int(path.read_text()) for path in (folder / "crashes").iterdir()}
+    counts = (folder / "crashes").glob("[!.]*")
+    return {path.name: int(path.read_text()) for path in counts}
 
 
 @pytest.mark.parametrize("how", ["SIGSEGV", "SIGABRT", "SIGKILL"])
@@ -138,6 +139,17 @@ def test_a_suspect_is_loaded_when_nothing_else_is(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert told == [OTHER, OTHER, DIGEST, OTHER]
+
+
+def test_a_suspect_that_ended_another_process_meanwhile_is_not_loaded(tmp_path: Path) -> None:
+    for _ in range(2):
+        die(tmp_path, "SIGSEGV", DIGEST)
+        crashes = crashes_in(tmp_path)
+    crashes.refuse(DIGEST)
+    die(tmp_path, "SIGSEGV", DIGEST)  # which nobody has counted yet
+
+    with pytest.raises(ModelInvalid, match="3 times"), crashes.loading(DIGEST, "m:1"):
+        raise AssertionError
 
 
 @pytest.mark.parametrize("what", ["loading", "crashes"])
