@@ -14,6 +14,7 @@ from typing import Any
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from threadpoolctl import threadpool_info
 
 WAITS = 50.0
 """As the first number of a row: wait for the gate."""
@@ -49,6 +50,14 @@ class Deadly(Odd):
 
     def __setstate__(self, state: Any) -> None:
         ctypes.string_at(0)
+
+
+class Threads(Odd):
+    """How many threads linear algebra uses here at most."""
+
+    def predict(self, rows: Any) -> Any:
+        threads = max(pool["num_threads"] for pool in threadpool_info())
+        return np.full(len(rows), float(threads))
 
 
 def pass_gate(what: str) -> None:
