@@ -1,4 +1,4 @@
-"""The command `aml-serve`: serve | score."""
+"""The command `aml-serve`: serve | score | models."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from typing import Annotated, Any, Final, NoReturn
 import orjson
 import typer
 
+from app.commands.models import models
+from app.commands.outcome import refuse, settings
 from app.errors import ServingError
-from app.settings import Settings, SettingsError
+from app.settings import Settings
 from app.supervisor import Seat, Supervisor, follow
 from app.telemetry import logs
 from app.telemetry.runs import run_folder
@@ -34,6 +36,7 @@ main = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+main.add_typer(models)
 
 
 @main.command()
@@ -41,13 +44,13 @@ def serve() -> None:
     """Serve the models of SERVE_REGISTRY over HTTP, until SIGTERM."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # until the server takes them; process 1 has no default
-    settings = _settings()
-    logs.configure(settings.log_level, settings.log_format)
-    listeners = _listeners(settings)
-    if settings.workers == 1:
-        _serve(settings, listeners)
-    with run_folder(settings.cache_dir) as folder:
-        code = Supervisor(_worker_command, listeners, folder, settings.workers).run()
+    chosen = settings()
+    logs.configure(chosen.log_level, chosen.log_format)
+    listeners = _listeners(chosen)
+    if chosen.workers == 1:
+        _serve(chosen, listeners)
+    with run_folder(chosen.cache_dir) as folder:
+        code = Supervisor(_worker_command, listeners, folder, chosen.workers).run()
     sys.exit(code)
 
 
@@ -58,9 +61,9 @@ def worker(seat: str) -> None:
         signal.signal(number, _stop)
     given = Seat(**orjson.loads(seat))
     follow(given.supervisor)
-    settings = _settings()
-    logs.configure(settings.log_level, settings.log_format)
-    _serve(settings, [socket.socket(fileno=number) for number in given.listeners], given)
+    chosen = settings()
+    logs.configure(chosen.log_level, chosen.log_format)
+    _serve(chosen, [socket.socket(fileno=number) for number in given.listeners], given)
 
 
 @main.command()
@@ -77,15 +80,15 @@ def score(
 
     Prints the answer, and on standard error the curl line that would ask a server the same.
     """
-    settings = _settings()
+    chosen = settings()
     logs.configure("warning", "text")
     _limit_threads()
     model, _, version = name.partition(":")
     try:
-        request, answer = asyncio.run(_score(settings, model, version or None, file))
+        request, answer = asyncio.run(_score(chosen, model, version or None, file))
     except (ValueError, OSError, ServingError) as error:
-        _refuse(str(error))
-    typer.echo(_curl(settings, model, version, request), err=True)
+        refuse(str(error))
+    typer.echo(_curl(chosen, model, version, request), err=True)
     typer.echo(answer.decode())
 
 
@@ -140,7 +143,7 @@ def _serve(
     try:
         server = create_server(settings, listeners, seat)
     except ValueError as error:
-        _refuse(str(error))
+        refuse(str(error))
     server.run()
     _leave(1 if server.force_exit or not server.started else 0)
 
@@ -155,24 +158,10 @@ def _listeners(settings: Settings) -> list[socket.socket]:
     try:
         return listen(settings.host, settings.port)
     except OSError as error:
-        _refuse(
+        refuse(
             f"SERVE_HOST and SERVE_PORT name an address that cannot be listened on "
             f"({settings.host}:{settings.port}: {error.strerror}); allowed: a free one"
         )
-
-
-def _settings() -> Settings:
-    try:
-        settings = Settings.load(os.environ)
-        settings.require_registry()
-    except SettingsError as error:
-        _refuse(str(error))
-    return settings
-
-
-def _refuse(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(2)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

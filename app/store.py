@@ -97,6 +97,11 @@ class Store:
         except (OSError, ValueError, TypeError):
             return Details()
 
+    def find(self, ref: ModelRef, registry: Registry) -> Path | None:
+        """The folder of `ref` when it is here already."""
+        published = self._published(ref, registry)
+        return published if published.is_dir() else None
+
     def get(self, ref: ModelRef, registry: Registry, told: Progress = nobody) -> Path:
         """The folder of `ref`, fetched when it is not here yet.
 

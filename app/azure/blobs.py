@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, ContainerClient, LinearRetry
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
-from app.azure.faults import BLOB_READER, Place, unavailable
+from app.azure.faults import BLOB_READER, Place, asking
 from app.azure.patience import CONNECT_S, READ_S
 from app.errors import ModelInvalid
 
@@ -53,8 +53,6 @@ class BlobFolder:
     prefix: str
     """Without a slash at either end; empty is the whole container."""
     credential: Credential
-    forbidden: str = f"give this identity the role {BLOB_READER} on the storage account"
-    """What a 403 asks for."""
     renewed: Callable[[], str] | None = None
     """Gives a new shared access signature when the one at hand is not taken any more."""
     _client: ContainerClient | None = field(default=None, repr=False)
@@ -66,7 +64,11 @@ class BlobFolder:
         """For messages."""
         host = self.account_url.partition("://")[2]
         name = f"container {self.container} of storage account {host.partition('.')[0]}"
-        return Place(name, "the storage account and container", self.forbidden, host)
+        settings, refused = "the storage account and container", _refusal(self.credential)
+        if refused is None:
+            role = f"give this identity the role {BLOB_READER} on the storage account"
+            return Place(name, settings, role, host)
+        return Place(name, settings, refused, host, refused)
 
     def files(self) -> list[BlobFile]:
         """All below the prefix, in any depth; or the one blob that the prefix itself names.
@@ -75,12 +77,10 @@ class BlobFolder:
             ModelInvalid: a name that would lead out of a folder, or no files.
         """
         start = f"{self.prefix}/" if self.prefix else ""
-        try:
+        with asking(self.place):
             listed = self._listed(start)
             if not listed and self.prefix:
                 listed = self._single()
-        except AzureError as error:
-            raise unavailable(error, self.place) from None
         if not listed:
             raise ModelInvalid(f'there are no files below "{start}" in {self.place.name}')
         _check_folders(listed)
@@ -90,15 +90,13 @@ class BlobFolder:
         """Names of folders, and of files, directly below the prefix and `below`."""
         start = "".join(f"{part}/" for part in (self.prefix, below) if part)
         folders, files = [], []
-        try:
+        with asking(self.place):
             for item in self.client().walk_blobs(name_starts_with=start, delimiter="/"):
                 name = item.name[len(start) :]
                 if name.endswith("/"):
                     folders.append(name[:-1])
                 elif name:
                     files.append(name)
-        except AzureError as error:
-            raise unavailable(error, self.place) from None
         return folders, files
 
     def client(self) -> ContainerClient:
@@ -143,8 +141,7 @@ class BlobFolder:
     def _listed(self, start: str) -> list[BlobFile]:
         found: list[BlobFile] = []
         for blob in self.client().list_blobs(name_starts_with=start, include=["metadata"]):
-            is_folder = (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
-            if not is_folder and not blob.name.endswith("/"):
+            if not _is_folder(blob) and not blob.name.endswith("/"):
                 found.append(_file(blob, blob.name[len(start) :]))
             if len(found) > _MOST_FILES:
                 raise ModelInvalid(f'there are over {_MOST_FILES} files below "{start}"')
@@ -155,7 +152,24 @@ class BlobFolder:
             blob = self.client().get_blob_client(self.prefix).get_blob_properties()
         except ResourceNotFoundError:
             return []
-        return [_file(blob, PurePosixPath(self.prefix).name)]
+        return [] if _is_folder(blob) else [_file(blob, PurePosixPath(self.prefix).name)]
+
+
+def _refusal(credential: Credential) -> str | None:
+    """What it means when the credential is not taken; None: of a token."""
+    if isinstance(credential, AzureSasCredential):
+        return (
+            "the shared access signature has expired, was revoked, or does not let read and list; "
+            "make a new one"
+        )
+    if isinstance(credential, AzureNamedKeyCredential):
+        return "the account key is not taken; was it changed?"
+    return None
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    """It only marks a folder, as accounts with a hierarchical namespace do."""
+    return (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
 
 
 def _file(blob: BlobProperties, path: str) -> BlobFile:
@@ -214,3 +228,12 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any) -> None:
         """The context does."""
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **named: Any) -> requests.Response:
+        """The clients leave what they did not want unread, and its connection with it."""
+        answer = super().send(request, **named)
+        if not answer.ok:
+            answer.content  # noqa: B018  # reads it
+        elif "x-ms-range" in request.headers and answer.status_code != 206:
+            answer.close()
+        return answer

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from azure.core.exceptions import (
+    AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
+    IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -37,18 +40,36 @@ class Place:
     forbidden: str
     """What a 403 asks for."""
     host: str = ""
+    unknown: str = (
+        "the token is not taken; does the directory (AZURE_TENANT_ID) own it, and is it the right "
+        "cloud (AZUREML_CURRENT_CLOUD)?"
+    )
+    """What a 401 asks for."""
 
 
 def unavailable(error: Exception, place: Place) -> RegistryUnavailable:
     """`error`, raised by a client of Azure, as one of ours."""
+    if isinstance(error, DecodeError | ValueError) and not isinstance(error, IncompleteReadError):
+        return _odd(place)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _answered(error, place)
-    if isinstance(error, ServiceRequestError):
+    is_late = any("ReadTimeout" in reason for reason in _chain(error))
+    if isinstance(error, ServiceRequestError) and not is_late:
         return RegistryUnavailable(_unreached(error, place))
-    if isinstance(error, ServiceResponseError | HttpResponseError):
+    if isinstance(error, ServiceRequestError | ServiceResponseError | HttpResponseError):
         text = f"{place.name} took the request and did not answer in time, or broke off"
         return RegistryUnavailable(f"{text}; is a proxy or a firewall in between?")
     return RegistryUnavailable(f"{place.name} cannot be read ({type(error).__name__})")
+
+
+@contextmanager
+def asking(place: Place) -> Iterator[None]:
+    """Whatever a client of Azure raises inside is told as ours. Raises: RegistryUnavailable."""
+    try:
+        with readable(place):
+            yield
+    except AzureError as error:
+        raise unavailable(error, place) from None
 
 
 @contextmanager
@@ -58,10 +79,7 @@ def readable(place: Place) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger.debug("%s", place.name, exc_info=error)
-        raise RegistryUnavailable(
-            f"{place.name} answered with something else than Azure does; is a proxy in between, or "
-            f"is {place.settings} of another service?"
-        ) from None
+        raise _odd(place) from None
 
 
 def code_of(error: HttpResponseError) -> str:
@@ -72,15 +90,21 @@ def code_of(error: HttpResponseError) -> str:
     return str(getattr(told, "value", told) or "")
 
 
+def _odd(place: Place) -> RegistryUnavailable:
+    return RegistryUnavailable(
+        f"{place.name} answered with something else than Azure does; is a proxy in between? else "
+        f"check {place.settings}"
+    )
+
+
 def _answered(error: HttpResponseError, place: Place) -> RegistryUnavailable:
     status, code = error.status_code or 0, code_of(error)
     mend = _BY_CODE.get(code)
+    if code == _FIREWALL:
+        mend = f"{mend}, or else {place.forbidden}"
     retry_after_s = None
     if mend is None and (status == 401 or isinstance(error, ClientAuthenticationError)):
-        mend = (
-            "the token is not taken; does the directory (AZURE_TENANT_ID) own it, and is it the "
-            "right cloud (AZUREML_CURRENT_CLOUD)?"
-        )
+        mend = place.unknown
     elif mend is None and status == 403:
         mend = place.forbidden
     elif mend is None and status == 404:
@@ -137,6 +161,7 @@ def _chain(error: BaseException | None) -> list[str]:
     return names
 
 
+_FIREWALL: Final = "AuthorizationFailure"
 _BY_CODE: Final = {
     "SubscriptionNotFound": "there is no such subscription for this identity; check "
     "SUBSCRIPTION_ID and AZURE_TENANT_ID",
@@ -144,16 +169,12 @@ _BY_CODE: Final = {
     "ResourceGroupNotFound": "the subscription has no such resource group; check RESOURCE_GROUP",
     "InvalidAuthenticationTokenTenant": "the token is of another directory; check AZURE_TENANT_ID",
     "ExpiredAuthenticationToken": "the token has expired; is the clock of this machine right?",
-    "AuthorizationPermissionMismatch": f"give this identity the role {BLOB_READER} on the "
-    "storage account",
-    "AuthorizationFailure": "the storage account's firewall does not let this network in; allow "
-    "its subnet, or use a private endpoint",
+    _FIREWALL: "the storage account's firewall does not let this network in (allow its subnet, or "
+    "use a private endpoint)",
     "PublicAccessNotPermitted": "it takes no anonymous requests; give a key, a shared access "
     "signature or an identity",
     "NoAuthenticationInformation": "it takes no anonymous requests; give a key, a shared access "
     "signature or an identity",
-    "AuthenticationFailed": "the shared access signature has expired or is for something else, or "
-    "the account key was changed",
     "KeyBasedAuthenticationNotPermitted": "the account takes no keys; make the datastore use an "
     f"identity, and give this one the role {BLOB_READER}",
     "ContainerNotFound": "there is no such container",

@@ -115,7 +115,10 @@ def _one_model(loaded: Loaded) -> dict[str, Any]:
     }
     example = {"data": records(signature, 1)[0]}
     about = loaded.manifest.description or f"Score with {loaded.ref}"
-    return {"get": _USAGE, "post": _post(about, body, example, []), "x-model": str(loaded.ref)}
+    post = _post(about, body, example, [])
+    if loaded.details.description:
+        post["description"] = loaded.details.description
+    return {"get": _USAGE, "post": post, "x-model": str(loaded.ref)}
 
 
 def _post(

@@ -22,6 +22,12 @@ REGISTRIES: Final = {
 }
 """Scheme of a registry's URL -> its class."""
 
+REGISTRARS: Final = {
+    "azureml": "app.registries.azureml.register:AzureMLRegistrar",
+    "file": "app.registries.local:LocalRegistry",
+}
+"""Scheme of a registry's URL -> the class that registers models there."""
+
 Progress = Callable[[int, int], None]
 """Told bytes that are here, and bytes in all; by any thread."""
 
@@ -38,6 +44,18 @@ class Details:
     """ISO 8601."""
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """A model that is not registered; the text says why, and what mends it."""
+
+
+def taken(name: str, version: str) -> str:
+    """Why a version is `Refused` that is there."""
+    return (
+        f"{name}:{version} is registered already, and a version never changes; leave out --version "
+        "for the next number"
+    )
 
 
 def nobody(done_bytes: int, size_bytes: int) -> None:
@@ -103,6 +121,23 @@ class Registry(Protocol):
         ...
 
 
+class Registrar(Protocol):
+    """Registers models; the commands have one, the server has none. Its method blocks."""
+
+    def register(self, name: str, source: Path, version: str | None, details: Details) -> str:
+        """The version that `source`, a file or a folder, has now; the older ones stay.
+
+        Args:
+            version: None is the next number.
+            details: its description, tags and properties, as far as there is room for them.
+
+        Raises:
+            Refused: there is such a version already, or there cannot be one.
+            RegistryUnavailable: the registry cannot be written now.
+        """
+        ...
+
+
 def is_name(text: str) -> bool:
     """`text` may be a model's name or version: one path segment that leads nowhere else."""
     return bool(_NAME.fullmatch(text)) and text not in (".", "..")
@@ -124,10 +159,33 @@ def open_registry(name: str, url: str, access: Access, identity: str = "auto") -
     Raises:
         ValueError: no registry has such a URL; the text says which there are, or what is amiss.
     """
-    scheme = urlsplit(url).scheme if "://" in url else "file"
-    target = REGISTRIES.get(scheme)
+    target = REGISTRIES.get(_scheme(url))
     if target is None:
         known = ", ".join(f"{known}://" for known in REGISTRIES)
-        raise ValueError(f"no registry speaks {scheme}://; known: {known}")
+        raise ValueError(f"no registry speaks {_scheme(url)}://; known: {known}")
+    return cast(Registry, _class(target)(name, url, access, identity))
+
+
+def open_registrar(url: str, access: Access, identity: str = "auto") -> Registrar:
+    """Who registers models in the registry at `url`. Asks nobody yet.
+
+    Raises:
+        ValueError: nobody does, or what is amiss with the URL.
+    """
+    target = REGISTRARS.get(_scheme(url))
+    if target is None:
+        raise ValueError(
+            "models are not registered in Blob storage by this command; copy the model's folder "
+            "to NAME/VERSION/ there, e.g. with azcopy, its manifest.yaml or MLmodel last"
+        )
+    return cast(Registrar, _class(target)("default", url, access, identity))
+
+
+def _scheme(url: str) -> str:
+    return urlsplit(url).scheme if "://" in url else "file"
+
+
+def _class(target: str) -> Callable[[str, str, Access, str], object]:
     module, attribute = target.split(":")
-    return cast(Registry, getattr(import_module(module), attribute)(name, url, access, identity))
+    found: Callable[[str, str, Access, str], object] = getattr(import_module(module), attribute)
+    return found

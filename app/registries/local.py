@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
+import shutil
 import stat
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 from app import manifest
-from app.errors import ModelNotFound, RegistryUnavailable
-from app.registries import Details, Progress, is_name, nobody, version_age
+from app.errors import ModelInvalid, ModelNotFound, RegistryUnavailable
+from app.registries import Details, Progress, Refused, is_name, nobody, taken, version_age
 from app.tensors import ModelRef
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ _ONLY: Final = "1"
 
 
 class LocalRegistry:
-    """Models are served from where they lie; nothing is copied."""
+    """Models are served from where they lie; a registered one is a copy. Also a `Registrar`."""
 
     def __init__(
         self, name: str, url: str, access: Access | None = None, identity: str = ""
@@ -64,9 +70,15 @@ class LocalRegistry:
         return self._versions(name) if self._has(name) else []
 
     def details(self, ref: ModelRef) -> Details:
-        """See `Registry`; a folder's manifest tells, which is read when it is loaded."""
+        """See `Registry`; as the manifest tells, and the time of the folder."""
         self.resolve(ref.name, ref.version)
-        return Details()
+        folder = self.fetch(ref, self.folder)
+        try:
+            stated, changed_s = manifest.read(folder), folder.stat().st_mtime
+        except (ModelInvalid, OSError):  # its load says why
+            return Details()
+        at = datetime.fromtimestamp(int(changed_s), UTC).isoformat()
+        return Details(description=stated.description, created_at=at, tags=stated.tags)
 
     def _has(self, name: str) -> bool:
         try:
@@ -95,6 +107,77 @@ class LocalRegistry:
         folder = self.folder / ref.name
         is_whole = manifest.holds_model(folder) or not (folder / ref.version).is_dir()
         return folder if is_whole else folder / ref.version
+
+    def register(self, name: str, source: Path, version: str | None, details: Details) -> str:
+        """See `Registrar`; description and tags go to the copy's manifest. Two at once get two
+        versions, and neither is seen before it is whole.
+        """
+        home, partial = self.folder / name, self.folder / f".{uuid.uuid4().hex}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if home.is_dir() and manifest.holds_model(home):
+                raise Refused(
+                    f"{name} in the registry is a model itself, not a folder of versions; move its "
+                    f"files to {name}/{_ONLY}"
+                )
+            _copy(source, partial)
+            _describe(partial / "manifest.yaml", details)
+            os.utime(partial)
+            home.mkdir(exist_ok=True)
+            return publish(partial, home, version)
+        except OSError as error:
+            raise RegistryUnavailable(
+                f"the registry folder cannot be written: {error.strerror or error}"
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        target.mkdir()
+        shutil.copy2(source, target)
+
+
+def _describe(file: Path, details: Details) -> None:
+    """Put it into the manifest at `file`, which keeps all else."""
+    given = {"description": details.description, "tags": dict(details.tags)}
+    try:
+        stated = yaml.safe_load(file.read_text("utf-8")) or {} if file.exists() else {}
+        tags = {**stated.get("tags", {}), **details.tags}
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        if not any(given.values()):
+            return
+        raise Refused("manifest.yaml cannot be read, so nothing can be added to it") from error
+    told = {**stated, **{key: value for key, value in given.items() if value}}
+    if tags:
+        told["tags"] = tags
+    if told != stated:
+        text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+        file.unlink(missing_ok=True)
+        file.write_text(text, "utf-8")
+
+
+def publish(partial: Path, home: Path, version: str | None) -> str:
+    """Rename `partial` to its version in `home`, or with none to the next number that is free.
+
+    Raises:
+        Refused: there is that version already.
+    """
+    while True:
+        numbers = [int(p.name) for p in home.iterdir() if is_name(p.name) and p.name.isdigit()]
+        chosen = version or str(max(numbers, default=0) + 1)
+        try:
+            partial.rename(home / chosen)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            if version is not None:
+                raise Refused(taken(home.name, version)) from None
+        else:
+            return chosen
 
 
 def _folder(url: str) -> Path:

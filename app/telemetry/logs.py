@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -33,6 +34,29 @@ _QUIET: Final = ("azure", "msal", "urllib3", "requests", "opentelemetry", "openc
 """Loggers that tell of their own requests, signatures of addresses included: errors only."""
 
 
+_SECRET: Final = re.compile(
+    r"""(\bsig=|\bbearer\s+|\baccountkey=|\bsharedkey\s+[^\s:]+:|\bclient_secret=)[^&\s"'\\;<>]{6,}"""
+    r"""|\beyJ[\w-]{8,}\.[\w.-]+""",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """`text` without signatures, keys and tokens, which an error of a library may hold."""
+    return _SECRET.sub(lambda found: f"{found[1] or ''}REDACTED", text)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people, and tracebacks below it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return redacted(super().format(record))
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, what `extra` gave, traceback."""
 
@@ -47,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         line |= {k: v for k, v in record.__dict__.items() if k not in _OWN and k not in line}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _json(line).decode()
+        return redacted(_json(line).decode())
 
 
 class JsonLines(logging.StreamHandler[TextIO]):
@@ -70,8 +94,7 @@ def configure(level: str, log_format: str | None, stream: TextIO = sys.stderr) -
     as_text = stream.isatty() if log_format is None else log_format == "text"
     handler = logging.StreamHandler(stream) if as_text else JsonLines(stream)
     if as_text:
-        text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-        handler.setFormatter(logging.Formatter(text))
+        handler.setFormatter(TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from tests.azure.certificates import Certificates
 from tests.azure.stand_in import Answer, Request, StandIn
@@ -35,6 +36,8 @@ class Place:
     """A workspace, or a registry: models by name, versions by number, in the order they came."""
 
     id: str
+    asset_id: str
+    """How the ids of its models begin."""
     models: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     created: int = 0
 
@@ -42,7 +45,7 @@ class Place:
         self.created += 1
         at = (_EPOCH + timedelta(seconds=self.created)).isoformat()
         told = {
-            "id": f"{self.id}/models/{name}/versions/{version}",
+            "id": f"{self.asset_id}/models/{name}/versions/{version}",
             "name": version,
             "type": "Microsoft.MachineLearningServices/workspaces/models/versions",
             "properties": {"flavors": {}, "isArchived": False, **properties},
@@ -65,8 +68,11 @@ class ControlPlane(StandIn):
         self._storage = storage
         self._authority_url = authority_url
         provider = _PROVIDER
-        self.workspace = Place(f"{provider}/workspaces/{WORKSPACE}")
-        self.registry = Place(f"{provider}/registries/{REGISTRY}")
+        workspace = f"{provider}/workspaces/{WORKSPACE}"
+        self.workspace = Place(workspace, workspace)
+        self.registry = Place(
+            f"{provider}/registries/{REGISTRY}", f"azureml://registries/{REGISTRY}"
+        )
         self.credentials = "AccountKey"
         """Of the datastore: AccountKey, Sas or None."""
         self.secret: Callable[[], dict[str, Any]] = self._key
@@ -181,10 +187,13 @@ class ControlPlane(StandIn):
 
     def _version(self, request: Request, kind: str, name: str, version: str) -> Answer:
         place = self._place(kind)
-        if request.method == "PUT":
-            told = place.put(name, version, request.json()["properties"])
-            return Answer(told, 201)
         found = place.models.get(name, {}).get(version)
+        if request.method == "PUT":
+            given = request.json()["properties"]
+            given["modelUri"] = given["modelUri"].partition("?")[0]
+            if found is not None and found["properties"]["modelUri"] != given["modelUri"]:
+                return Answer(_error("UserError", "Asset paths cannot be updated."), 400)
+            return Answer(place.put(name, version, given), 201)
         return _no_model(f"{name}:{version}") if found is None else Answer(found)
 
     def _datastore(self, _: Request, kind: str, name: str) -> Answer:
@@ -215,14 +224,20 @@ class ControlPlane(StandIn):
         return Answer({"blobReferenceForConsumption": self._blob(found["properties"]["modelUri"])})
 
     def _upload(self, _: Request, kind: str, name: str, version: str) -> Answer:
-        uri = f"{self._storage.url}/{REGISTRY_CONTAINER}"
-        return Answer({"blobReferenceForConsumption": self._blob(uri)})
+        """A container of its own for each version, as long as there is none."""
+        if version in self.registry.models.get(name, {}):
+            return Answer(_error("UserError", "Asset already exists"), 409)
+        container = f"{REGISTRY}-{hashlib.sha256(f'{name}/{version}'.encode()).hexdigest()[:32]}"
+        self._storage.container(container)
+        return Answer(
+            {"blobReferenceForConsumption": self._blob(f"{self._storage.url}/{container}")}
+        )
 
     def _blob(self, uri: str) -> dict[str, Any]:
-        root = f"{self._storage.url}/{REGISTRY_CONTAINER}"
+        container = urlsplit(uri).path.split("/")[1]
         credential: dict[str, Any] = {"credentialType": "NoCredentials"}
         if self.registry_gives_sas:
-            sas = f"{root}?{self._storage.sas(REGISTRY_CONTAINER)}"
+            sas = f"{self._storage.url}/{container}?{self._storage.sas(container)}"
             credential = {"credentialType": "SAS", "sasUri": sas}
         return {"blobUri": uri, "storageAccountArmId": "arm", "credential": credential}
 

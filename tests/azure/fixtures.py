@@ -93,6 +93,7 @@ def azure(running: Azure, monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     running.plane.forget()
     running.authority.mend()
+    running.authority.requests.clear()
     yield running
     running.plane.forget()
     running.authority.mend()

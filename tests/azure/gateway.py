@@ -30,6 +30,8 @@ class Fault:
     """The body stops after so many bytes, and the connection stays."""
     spoils: bool = False
     """The first byte of the body is another one."""
+    edit: tuple[bytes, bytes] | None = None
+    """What is replaced in the body, by what."""
     does: Callable[[], None] | None = None
     """Called before the storage is asked."""
     ranged: bool | None = None
@@ -45,6 +47,9 @@ class Gateway:
         self.asked: list[str] = []
         """Method and path with its query, of each request."""
         self.upstream = storage.port
+        self.remembers = False
+        """Bodies are kept, and given again without asking the storage."""
+        self.kept: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.trust = ssl.create_default_context(cafile=str(certificates.ca))
         self.lock = threading.Lock()
         self.ending = threading.Event()
@@ -117,17 +122,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked(self) -> tuple[int, dict[str, str], bytes]:
         of = self.server.of
+        asked = f"{self.command} {self.path} {self.headers.get('x-ms-range')}"
+        if of.remembers and asked in of.kept:
+            return of.kept[asked]
         storage = http.client.HTTPSConnection("localhost", of.upstream, context=of.trust)
         storage.request(self.command, self.path, headers=dict(self.headers))
         answer = storage.getresponse()
         body = answer.read()
         storage.close()
         kept = {k: v for k, v in answer.getheaders() if k.lower() not in _HOP}
+        if of.remembers:
+            of.kept[asked] = answer.status, kept, body
         return answer.status, kept, body
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         if fault.spoils and body:
             body = bytes([body[0] ^ 1]) + body[1:]
+        if fault.edit is not None:
+            body = body.replace(*fault.edit)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -40,6 +40,14 @@ class Answer:
 
 
 @dataclass(slots=True)
+class _Slow:
+    of: str
+    seconds: float
+    now: int = 0
+    most: int = 0
+
+
+@dataclass(slots=True)
 class _Fault:
     of: str
     answer: Answer | None
@@ -53,6 +61,7 @@ class StandIn:
         """One port for each of `contexts`; without TLS where it is None."""
         self.requests: list[Request] = []
         self._faults: list[_Fault] = []
+        self._slow: _Slow | None = None
         self._lock = Lock()
         self._ending = Event()
         self._servers = [_Server(self, context) for context in contexts]
@@ -85,9 +94,18 @@ class StandIn:
         answer = None if hang else Answer({} if body is None else body, status, headers or {})
         self._faults.append(_Fault(of, answer, count))
 
+    def slow(self, of: str, seconds: float) -> None:
+        """Let requests whose path holds `of` take so long, each; they are counted."""
+        self._slow = _Slow(of, seconds)
+
+    @property
+    def most_at_once(self) -> int:
+        """Of the slow requests."""
+        return 0 if self._slow is None else self._slow.most
+
     def mend(self) -> None:
         """No faults from now on."""
-        self._faults = []
+        self._faults, self._slow = [], None
 
     def asked(self, part: str) -> int:
         """How many requests had `part` in their path."""
@@ -95,6 +113,14 @@ class StandIn:
 
     def told(self, request: Request) -> Answer | None:
         """What the request gets; None: nothing, ever."""
+        slow = self._slow
+        if slow is not None and slow.of in request.path:
+            with self._lock:
+                slow.now += 1
+                slow.most = max(slow.most, slow.now)
+            self._ending.wait(slow.seconds)
+            with self._lock:
+                slow.now -= 1
         with self._lock:
             self.requests.append(request)
             fault = next((f for f in self._faults if f.of in request.path and f.count > 0), None)

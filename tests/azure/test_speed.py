@@ -5,6 +5,9 @@ Times are compared with what the way itself takes; `make test-full` has the full
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,8 +17,10 @@ import pytest
 from app.store import Store
 from tests.azure.conftest import Open, files_of
 from tests.azure.fixtures import Azure
+from tests.azure.gateway import Gateway
 from tests.azure.proxy import Proxy
 from tests.azure.storage import Storage
+from tests.server import ROOT
 
 MB = 1 << 20
 ROUND_TRIP_S = 0.02
@@ -70,13 +75,41 @@ def test_full_sizes_are_fetched_in_the_time_that_was_promised(
     with Proxy(azure.storage.port, round_trip_s=ROUND_TRIP_S) as proxy:
         timed(azure, open_at, tmp_path / "first", proxy, prefix)
         small_s = min(timed(azure, open_at, tmp_path / f"{n}", proxy, prefix) for n in range(5))
-    rate, size, name = 40 * MB, 500 * MB, f"{prefix}-big/m/1/model.onnx"
-    azure.storage.put("models", {name: b"x" * size}, max_concurrency=4)
-    with Proxy(azure.storage.port, rate=rate) as proxy:
-        large_s = timed(azure, open_at, tmp_path / "large", proxy, f"{prefix}-big")
-    azure.storage.container("models").delete_blob(name)
+    worth = large_worth(azure, tmp_path, prefix)
 
-    worth = size / rate / large_s
     sys.stdout.write(f"100 files: {small_s:.2f} s; 500 MB: {worth:.1f} connections' worth\n")
     assert small_s < 1
     assert worth > 4
+
+
+CHILD = """
+import sys, time; from pathlib import Path
+from app.azure.access import Access, Given; from app.registries import open_registry
+registry = open_registry("here", sys.argv[2], Access(Given()))
+ref = registry.resolve("m", None)
+started = time.perf_counter()
+registry.fetch(ref, Path(sys.argv[1]))
+print(time.perf_counter() - started)
+"""
+
+
+def large_worth(azure: Azure, folder: Path, prefix: str) -> float:
+    """Connections' worth of a blob of 500 MB, which comes from memory: the storage is slower."""
+    rate, size, name = 40 * MB, 500 * MB, f"{prefix}-big/m/1/model.onnx"
+    azure.storage.put("models", {name: b"x" * size}, max_concurrency=4)
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"}
+    took_s = []
+    with (
+        Gateway(azure.certificates, azure.storage) as gateway,
+        Proxy(gateway.storage.port, rate=rate) as proxy,
+    ):
+        gateway.remembers = True
+        at = f"{Storage(proxy.port).url}/models/{prefix}-big?{azure.storage.sas('models')}"
+        for n in range(3):
+            target = folder / f"large-{n}"
+            target.mkdir()
+            command = [sys.executable, "-c", CHILD, str(target), at]
+            took_s.append(float(subprocess.check_output(command, env=env, cwd=ROOT)))
+            shutil.rmtree(target)
+    azure.storage.container("models").delete_blob(name)
+    return size / rate / min(took_s)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.telemetry.insights.requests import Caller, Failure, Request
+from app.telemetry.insights.requests import Caller, Failure, Note, Request
 from app.telemetry.insights.sampling import MOST_PER_S, Kind, Sampler
 from tests.telemetry.traces import CALLER, ended
 
@@ -70,6 +72,21 @@ def test_a_phase_that_nobody_asks_about_is_told_when_it_was_long() -> None:
 
     assert "model" not in [phase.name for phase in short.phases]
     assert "model" in [phase.name for phase in long.phases]
+
+
+def test_a_signature_in_an_error_of_a_library_is_not_sent() -> None:
+    address = "https://a.blob.core.windows.net/c/b?sv=1&sig=c2lnbmF0dXJl%3D"
+    try:
+        raise ConnectionError(f"Max retries exceeded with url: {address}")
+    except ConnectionError as error:
+        told_of = (type(error), error, error.__traceback__)
+        record = logging.LogRecord("x", 40, "", 0, "for %s", (address,), told_of)
+    note = Note.of(record)
+
+    assert note.failure is not None
+    for told in (note.message, note.failure.message, note.failure.text):
+        assert "c2lnbmF0dXJl" not in told
+        assert "sig=REDACTED" in told
 
 
 def test_an_exception_keeps_no_frame() -> None:

@@ -26,7 +26,7 @@ from app.registries.azureml.storage import (
     needs_secrets,
     registry_folder,
 )
-from app.registries.azureml.wire import described, is_about_place, model_version, place_of
+from app.registries.azureml.wire import described, is_about_place, missing, model_version, place_of
 
 _API_VERSION: Final = "2024-10-01"
 _ACTIVE: Final = {"listViewType": "ActiveOnly"}
@@ -75,7 +75,7 @@ class RestMetadata:
         def reference() -> Mapping[str, Any]:
             body = {"assetId": self._asset_id(model), "blobUri": model.uri}
             way = f"/datareferences/{quote(model.name)}/versions/{quote(model.version)}"
-            return self._must(self._ask("POST", way, body=body))
+            return self._post(way, body)
 
         return registry_folder(reference, path, self._identity)
 
@@ -84,10 +84,10 @@ class RestMetadata:
         if is_elsewhere(path.workspace, self._access.given):
             raise ModelInvalid("the model's files are in the datastore of another workspace")
         way = f"/datastores/{quote(path.datastore)}"
-        properties = self._must(self._get(way))["properties"]
+        properties = self._must(self._get(way), path.datastore)["properties"]
 
         def secrets() -> Mapping[str, Any]:
-            return self._must(self._ask("POST", f"{way}/listSecrets", body=SECRETS_BODY))
+            return self._post(f"{way}/listSecrets", SECRETS_BODY)
 
         asked = secrets if needs_secrets(properties) else None
         return datastore_folder(properties, path.path, asked, self._identity, self._access)
@@ -102,10 +102,16 @@ class RestMetadata:
         except _Missing:
             return None
 
-    def _must(self, told: dict[str, Any] | None) -> dict[str, Any]:
+    def _post(self, way: str, body: object) -> dict[str, Any]:
+        try:
+            return self._ask("POST", way, body=body)
+        except _Missing:
+            raise missing(self.place) from None
+
+    def _must(self, told: dict[str, Any] | None, datastore: str = "") -> dict[str, Any]:
+        """`told`, without which nothing can be read. Raises: RegistryUnavailable."""
         if told is None:
-            place = self.place
-            raise RegistryUnavailable(f"there is no {place.name}; check {place.settings}")
+            raise missing(self.place, datastore)
         return told
 
     def _pages(self, way: str, asked: Mapping[str, str]) -> Iterator[dict[str, Any]]:

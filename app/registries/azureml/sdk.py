@@ -16,14 +16,14 @@ from azure.ai.ml._utils._asset_utils import _get_latest
 from azure.ai.ml._utils._registry_utils import list_registry_assets
 from azure.ai.ml.constants import ListViewType
 from azure.ai.ml.exceptions import ValidationException
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.core.rest import HttpRequest
 
 from app.azure.access import Access
 from app.azure.blobs import BlobFolder
 from app.azure.faults import Place, unavailable
 from app.azure.patience import CONNECT_S, READ_S, Patience
-from app.errors import ModelInvalid, RegistryUnavailable
+from app.errors import ModelInvalid
 from app.registries.azureml import ModelVersion
 from app.registries.azureml.location import in_container, in_datastore
 from app.registries.azureml.storage import (
@@ -32,7 +32,7 @@ from app.registries.azureml.storage import (
     needs_secrets,
     registry_folder,
 )
-from app.registries.azureml.wire import described, is_about_place, model_version, place_of
+from app.registries.azureml.wire import described, is_about_place, missing, model_version, place_of
 
 _DATA_PLANE: Final = {"api-version": "2021-10-01-dataplanepreview"}
 _ACTIVE: Final = ListViewType.ACTIVE_ONLY
@@ -160,20 +160,21 @@ class SdkMetadata:
 
             return _wire(self._must(self._asked(ask_secrets)))
 
-        properties = _wire(self._must(self._asked(ask)))["properties"]
+        properties = _wire(self._must(self._asked(ask), name))["properties"]
         asked = secrets if needs_secrets(properties) else None
         return datastore_folder(properties, path.path, asked, self._identity, self._access)
 
-    def _must(self, told: Result | None) -> Result:
+    def _must(self, told: Result | None, datastore: str = "") -> Result:
+        """`told`, without which nothing can be read. Raises: RegistryUnavailable."""
         if told is None:
-            place = self.place
-            raise RegistryUnavailable(f"there is no {place.name}; check {place.settings}")
+            raise missing(self.place, datastore)
         return told
 
     def _asked(self, ask: Callable[[MLClient], Result]) -> Result | None:
         """What the client brings; None when the place is there and the thing is not."""
+        client = self._opened()
         try:
-            return ask(self._opened())
+            return ask(client)
         except HttpResponseError as error:
             if error.status_code == 404 and not is_about_place(error):
                 return None
@@ -184,26 +185,37 @@ class SdkMetadata:
             raise unavailable(error, self.place) from None
 
     def _opened(self) -> MLClient:
-        """Made once; of a registry it asks where that is."""
+        """Made once. Raises: RegistryUnavailable."""
         self._access.cloud()  # which the client too would ask, with more patience than we have
         with self._lock:
             if self._client is None:
-                given = self._access.given
-                kept: dict[str, Any] = {
-                    "show_progress": False,
-                    "enable_telemetry": False,
-                    "connection_timeout": CONNECT_S,
-                    "read_timeout": READ_S,
-                    "retry_policy": Patience(),
-                }
-                if self._registry is not None:
-                    kept["registry_name"] = self._registry
-                else:
-                    kept["subscription_id"] = given.subscription_id
-                    kept["resource_group_name"] = given.resource_group
-                    kept["workspace_name"] = given.workspace_name
-                self._client = MLClient(self._identity, **kept)
+                try:
+                    self._client = self._made()
+                except ResourceNotFoundError:
+                    raise missing(self.place) from None
+                except AzureError as error:
+                    raise unavailable(error, self.place) from None
             return self._client
+
+    def _made(self) -> MLClient:
+        """Of a registry it asks where that is."""
+        given = self._access.given
+        kept: dict[str, Any] = {
+            "show_progress": False,
+            "enable_telemetry": False,
+            "connection_timeout": CONNECT_S,
+            "read_timeout": READ_S,
+            "retry_policy": Patience(),
+        }
+        if self._registry is not None:
+            return MLClient(self._identity, registry_name=self._registry, **kept)
+        return MLClient(
+            self._identity,
+            subscription_id=given.subscription_id,
+            resource_group_name=given.resource_group,
+            workspace_name=given.workspace_name,
+            **kept,
+        )
 
     @property
     def place(self) -> Place:

@@ -10,7 +10,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from app.azure.access import Access, Given
 from app.azure.blobs import BlobFolder
-from app.azure.faults import BLOB_READER, DATA_SCIENTIST
+from app.azure.faults import DATA_SCIENTIST
 from app.azure.identity import Identity, Principal
 from app.errors import RegistryUnavailable
 from app.registries.azureml.location import BlobPath, container_of, datastore_container
@@ -90,17 +90,7 @@ def _reference_sas(told: Mapping[str, Any]) -> str | None:
 def _folder(
     place: BlobPath, credential: Any, renewed: Callable[[], str] | None = None
 ) -> BlobFolder:
-    by_identity = f"give this identity the role {BLOB_READER} on the storage account"
-    by_other = "the datastore's key or signature is not taken; is it still the account's?"
-    is_ours = isinstance(credential, Identity)
-    return BlobFolder(
-        place.account_url,
-        place.container,
-        place.path,
-        credential,
-        forbidden=by_identity if is_ours else by_other,
-        renewed=renewed,
-    )
+    return BlobFolder(place.account_url, place.container, place.path, credential, renewed)
 
 
 def _sas(token: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from azure.core.exceptions import HttpResponseError
 
 from app.azure.faults import DATA_SCIENTIST, Place, code_of
+from app.errors import RegistryUnavailable
 from app.registries.azureml import ModelVersion
 
 _PLACE_CODES: Final = ("SubscriptionNotFound", "ResourceGroupNotFound", "ParentResourceNotFound")
@@ -52,6 +53,16 @@ def place_of(workspace: str | None, registry: str | None, host: str) -> Place:
         f"give this identity the role {DATA_SCIENTIST} on the workspace",
         host,
     )
+
+
+def missing(place: Place, datastore: str = "") -> RegistryUnavailable:
+    """There is no such place, or it has no such datastore."""
+    if datastore:
+        return RegistryUnavailable(
+            f"{place.name} has no datastore {datastore}, where the model's files are; was it "
+            "deleted? make one of that name, or register the model anew"
+        )
+    return RegistryUnavailable(f"there is no {place.name}; check {place.settings}")
 
 
 def described(told: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Self
 
 from app.telemetry import Trace
+from app.telemetry.logs import redacted
 
 _TRACEPARENT: Final = re.compile(
     rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
@@ -61,8 +62,8 @@ class Failure:
         kind = type(error).__name__
         return cls(
             kind=kind,
-            message=last.strip().removeprefix(f"{kind}: "),
-            text="".join(traceback.format_exception(error)),
+            message=redacted(last.strip().removeprefix(f"{kind}: ")),
+            text=redacted("".join(traceback.format_exception(error))),
             frames=tuple(traceback.extract_tb(error.__traceback__)),
         )
 
@@ -91,7 +92,7 @@ class Note:
             at_ns=int(record.created * 1e9),
             logger=record.name,
             level=record.levelno,
-            message=record.getMessage(),
+            message=redacted(record.getMessage()),
             request_id=request_id,
             failure=None if error is None else Failure.of(error),
             dimensions={"request_id": request_id} if request_id else {},

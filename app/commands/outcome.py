@@ -1,0 +1,48 @@
+"""How a command begins and ends: its settings, and one line for each thing that went wrong.
+
+Exit codes: 2 for what was asked wrongly (arguments, settings), 1 for what failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+from app.errors import ServingError
+from app.settings import Settings, SettingsError
+
+
+def settings(**changed: str) -> Settings:
+    """Of the environment, with variables `changed`; ends the process when they cannot be used."""
+    try:
+        found = Settings.load({**os.environ, **changed})
+        found.require_registry()
+    except SettingsError as error:
+        refuse(str(error))
+    return found
+
+
+def refuse(message: str, code: int = 2) -> NoReturn:
+    """End the process with the reason."""
+    typer.echo(message, err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """What is raised inside ends the process with its reason."""
+    from app.registries import Refused
+
+    try:
+        yield
+    except (ServingError, Refused) as error:
+        refuse(str(error), 1)
+    except OSError as error:
+        refuse(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", 1)
+    except ValueError as error:
+        refuse(str(error))
