@@ -50,6 +50,9 @@ bench-start: .venv/dev ## measure start-up time and memory with the claim model
 bench-scale: .venv/dev ## measure what a second worker process brings
 	$(BIN)/python -m bench.scale $(ARGS)
 
+bench-many: .venv/dev ## measure what 10 to 10,000 names cost that are served on demand
+	$(BIN)/python -m bench.many_models $(ARGS)
+
 bench-check: .venv/dev ## compare the instructions of each phase with those known (valgrind)
 	$(BIN)/python -m bench.micro --instructions $(ARGS)
 
@@ -66,4 +69,4 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-check bench-accelerate models lock
+.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-many bench-check bench-accelerate models lock

@@ -40,7 +40,12 @@ class Verdict:
     joining: str
     """Why calls are joined or not, for people."""
     predict_s: float
-    """One warm call with one row."""
+    """One warm call with one row; infinite when nothing was predicted."""
+
+    @property
+    def has_predicted(self) -> bool:
+        """The model has answered at least once."""
+        return math.isfinite(self.predict_s)
 
 
 def check(model: Model, schema: Schema, golden: Path | None) -> Verdict:

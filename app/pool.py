@@ -4,91 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from app import golden, verified
-from app.acceleration import OFF, Acceleration, Accelerator, Mode
-from app.batching import Batcher, Workers
 from app.errors import ModelUnavailable, ServingError
-from app.golden import Verdict
-from app.manifest import Manifest
-from app.registries import Details, Registry
-from app.schema import Schema
+from app.loader import DEFAULT_MAX_ROWS, DEFAULTS, Loaded, Loader, Options
+from app.memory import Size, give_back
+from app.registries import Registry
+from app.room import Room
 from app.store import Store
-from app.tensors import Model, ModelRef
-from app.trust import EVERYTHING, Trust
+from app.tensors import ModelRef
 from app.verified import Verified
+
+__all__ = ["DEFAULTS", "DEFAULT_MAX_ROWS", "LOADS", "Loaded", "Options", "Pool", "run_in"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MAX_ROWS: Final = 1024
-"""Rows of a joint model call, unless the manifest or the configuration says otherwise."""
+LOADS: Final = 4
+"""Models that are fetched or loaded at the same time."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the operator may say of a model; None leaves it to its manifest, then to the default."""
-
-    is_pinned: bool = False
-    max_rows: int | None = None
-    threads: int | None = None
-    timeout_s: float | None = None
-    trust: Trust = EVERYTHING
-    accelerate: Mode = "off"
-
-
-DEFAULTS: Final = Options()
-"""What holds for a model of which the operator says nothing."""
-
-
-@dataclass(slots=True)
-class Loaded:
-    """One model version, checked and ready to be called."""
-
-    ref: ModelRef
-    manifest: Manifest
-    model: Model
-    schema: Schema
-    batcher: Batcher
-    verdict: Verdict
-    details: Details
-    digest: str
-    size_bytes: int
-    fetch_s: float
-    load_s: float
-    timeout_s: float | None
-    is_pinned: bool
-    options: Options
-    headers: tuple[tuple[bytes, bytes], ...]
-    """Told with each of its answers."""
-    acceleration: Acceleration = OFF
-    last_use: int = 0
-    """A number that grows with each use of any model."""
 
 
 class Pool:
     """Keeps what fits its budget. Dropping the pool's reference is all that unloading needs."""
 
     def __init__(
-        self, store: Store, workers: Workers, loaders: Executor, *, budget_bytes: int
+        self, store: Store, loader: Loader, loaders: Executor, *, budget_bytes: int
     ) -> None:
+        """`loaders`: the threads that `store` and `loader` are called in."""
         self._store = store
-        self._accelerator = Accelerator(store)
-        self._workers = workers
+        self._loader = loader
         self._loaders = loaders
-        self._budget_bytes = budget_bytes
+        self._room = Room(budget_bytes)
         self._models: dict[ModelRef, Loaded] = {}
         self._uses = 0
         self._loading: dict[ModelRef, asyncio.Task[Loaded]] = {}
-        self._pinned: dict[ModelRef, int] = {}
-        """Models that stay, or will once they are loaded, and their bytes."""
+        self._turns = asyncio.Semaphore(LOADS)
 
     def get(self, ref: ModelRef) -> Loaded | None:
         """The model when it is in memory; it is then the last one to go."""
@@ -108,9 +63,11 @@ class Pool:
 
     def release(self, ref: ModelRef) -> None:
         """Drop it; requests inside keep theirs."""
-        self._pinned.pop(ref, None)
-        if self._models.pop(ref, None) is not None:
+        self._room.leave(ref)
+        loaded = self._models.pop(ref, None)
+        if loaded is not None:
             logger.info("%s is unloaded", ref)
+            self._loaders.submit(_free, [loaded])
 
     def adjust(self, ref: ModelRef, options: Options) -> None:
         """Let `options` hold for a model that is in memory; requests inside keep the old ones.
@@ -124,16 +81,8 @@ class Pool:
         if (options.trust, options.accelerate) != (before.trust, before.accelerate):
             self.release(ref)
             return
-        self._pinned.pop(ref, None)
-        if options.is_pinned:
-            self._pinned[ref] = loaded.size_bytes
-        self._models[ref] = replace(
-            loaded,
-            batcher=self._batcher(ref, loaded.model, loaded.verdict, options, loaded.manifest),
-            timeout_s=options.timeout_s or loaded.manifest.timeout_s,
-            is_pinned=options.is_pinned,
-            options=options,
-        )
+        self._room.pin(ref, loaded.size_bytes if options.is_pinned else None)
+        self._models[ref] = self._loader.adjusted(loaded, options)
 
     async def is_warm(self, registry: Registry) -> bool:
         """Some model of it is on this disk."""
@@ -179,112 +128,87 @@ class Pool:
         self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
     ) -> Loaded:
         started = time.perf_counter()
-        found = await run_in(
-            self._loaders, verified.bring, ref, registry, self._store, options.trust, tell
-        )
-        self._reserve(ref, found.size_bytes, options)
-        try:
-            loaded = await run_in(self._loaders, self._load, ref, found, options, tell, started)
-        except BaseException:
-            self._pinned.pop(ref, None)
-            raise
-        self._models[ref] = loaded
-        self.get(ref)
-        self._evict(keep=ref)
+        async with self._turns:
+            found, expected = await run_in(
+                self._loaders, self._loader.find, ref, registry, options, tell
+            )
+            try:
+                loaded = await self._put(ref, found, expected, options, tell, started)
+            finally:
+                found.lease.close()
         logger.info(
-            "%s is ready after %.2f s (%s; joining %s)",
+            "%s is ready after %.2f s (%s; joining %s; %d bytes, %s)",
             *(ref, loaded.load_s, loaded.verdict.checked, loaded.verdict.joining),
+            *(loaded.size_bytes, loaded.size.source),
         )
         return loaded
 
-    def _reserve(self, ref: ModelRef, size_bytes: int, options: Options) -> None:
-        """Refuse what could not stay; what is pinned counts from now on.
-
-        Raises:
-            ModelUnavailable: it does not fit beside the pinned models.
-        """
-        pinned_bytes = sum(size for other, size in self._pinned.items() if other != ref)
-        if size_bytes + pinned_bytes > self._budget_bytes:
-            beside = f", of which pinned ones take {pinned_bytes}" if pinned_bytes else ""
-            raise ModelUnavailable(
-                f"the model takes {size_bytes} bytes of memory, all models may take "
-                f"{self._budget_bytes} (SERVE_MEMORY_BYTES){beside}"
-            )
-        if options.is_pinned:
-            self._pinned[ref] = size_bytes
-
-    def _load(
+    async def _put(
         self,
         ref: ModelRef,
         found: Verified,
+        expected: Size,
         options: Options,
         tell: Callable[[str], None],
         started: float,
     ) -> Loaded:
-        """Blocking; in a loading thread."""
-        tell("load")
-        stated = found.manifest
-        threads = self._threads(options, stated)
-        model, acceleration = self._accelerator.load(
-            stated,
-            found.digest,
-            found.untrusted,
-            max(1, self._workers.threads // threads),
-            options.accelerate,
-        )
-        schema = Schema(model.signature)
-        if guessed := ", ".join(model.signature.guessed[:5]):
-            text = "%s: the types of %s are not known; a schema.json would name them"
-            logger.warning(text, ref, guessed)
-        tell("check")
-        verdict = golden.check(model, schema, stated.golden)
-        return Loaded(
-            ref=ref,
-            manifest=stated,
-            model=model,
-            schema=schema,
-            batcher=self._batcher(ref, model, verdict, options, stated),
-            verdict=verdict,
-            details=found.details,
-            digest=found.digest,
-            size_bytes=found.size_bytes + acceleration.size_bytes,
-            fetch_s=found.fetch_s,
-            load_s=time.perf_counter() - started,
-            timeout_s=options.timeout_s or stated.timeout_s,
-            is_pinned=options.is_pinned,
-            options=options,
-            headers=(
-                (b"x-model-name", ref.name.encode()),
-                (b"x-model-version", ref.version.encode()),
-            ),
-            acceleration=acceleration,
-        )
+        """Load it once there is room, and keep it."""
+        try:
+            self._room.check(ref, expected, is_pinned=options.is_pinned)
+            await self._make_room(ref, expected.size_bytes)
+            loaded = await run_in(
+                self._loaders, self._loader.load, ref, found, options, tell, started
+            )
+            if loaded.size.is_exact:
+                self._room.check(ref, loaded.size, is_pinned=options.is_pinned)
+            elif loaded.size_bytes > (most := self._room.largest(ref)):
+                loaded.size = replace(loaded.size, size_bytes=most)
+        except BaseException:
+            self._room.leave(ref)
+            raise
+        finally:
+            self._room.end(ref)
+        self._models[ref] = loaded
+        self.get(ref)
+        await self._let_go(self._evict(0, keep=ref))
+        return loaded
 
-    def _batcher(
-        self, ref: ModelRef, model: Model, verdict: Verdict, options: Options, stated: Manifest
-    ) -> Batcher:
-        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
-        return Batcher(
-            model,
-            str(ref),
-            self._workers,
-            max_rows=max_rows if verdict.joinable else 1,
-            threads=self._threads(options, stated),
-            expected_s=verdict.predict_s if model.is_steady else math.inf,
-        )
+    async def _make_room(self, ref: ModelRef, wanted_bytes: int) -> None:
+        """Evict before the load, not after: so the two are never in memory together."""
+        going: list[Loaded] = []
+        while True:
+            going += self._evict(wanted_bytes, keep=ref)
+            if self._room.has(self.size_bytes() + wanted_bytes):
+                break
+            await self._let_go(going)
+            await self._room.change()
+        self._room.begin(ref, wanted_bytes)
+        await self._let_go(going)
 
-    def _threads(self, options: Options, stated: Manifest) -> int:
-        """Calls of one model at the same time."""
-        return options.threads or stated.threads or self._workers.threads
+    async def _let_go(self, going: list[Loaded]) -> None:
+        """Free them in a loading thread; requests inside keep theirs."""
+        if going:
+            await run_in(self._loaders, _free, going)
 
-    def _evict(self, keep: ModelRef) -> None:
-        """Drop the models used longest ago until the rest fits; requests inside keep theirs."""
+    def _evict(self, wanted_bytes: int, keep: ModelRef) -> list[Loaded]:
+        """Take out the models used longest ago until so much fits beside the rest."""
+        going: list[Loaded] = []
+        occupied_bytes = self.size_bytes() + wanted_bytes
+        if self._room.has(occupied_bytes):
+            return going
         for ref in sorted(self._models, key=lambda other: self._models[other].last_use):
-            if self.size_bytes() <= self._budget_bytes:
-                return
-            if ref != keep and ref not in self._pinned:
+            if ref != keep and not self._room.keeps(ref):
                 logger.info("%s is unloaded to make room", ref)
-                del self._models[ref]
+                going.append(self._models.pop(ref))
+                occupied_bytes -= going[-1].size_bytes
+                if self._room.has(occupied_bytes):
+                    break
+        return going
+
+
+def _free(going: list[Loaded]) -> None:
+    going.clear()
+    give_back()
 
 
 async def run_in(loaders: Executor, work: Callable[..., Result], *given: Any) -> Result:

@@ -5,14 +5,14 @@ details/KEY/NAME/VERSION    what the registry told of it, as JSON
 latest/KEY/NAME             versions that were the newest, one a line, the last one first
 converted/KEY/              what was made from a model, by digest; goes as models do
 partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
-locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name
+locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name;
+                            shared by those who load it, who have a lease
 """
 
 from __future__ import annotations
 
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
+from app.locks import Lease, locked
 from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
 
@@ -52,10 +53,10 @@ class Store:
         """
         for name in ("models", "converted", "details", "latest", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        with self._locked(_ROOM, wait=False):
+        with locked(self._lock(_ROOM), wait=False):
             pass  # so that a folder that is there and cannot be written is told now
         for leftover in (self._folder / "partial").iterdir():
-            with self._locked(leftover.name, wait=False) as is_mine:
+            with locked(self._lock(leftover.name), wait=False) as is_mine:
                 if is_mine:
                     shutil.rmtree(leftover, ignore_errors=True)
 
@@ -120,7 +121,7 @@ class Store:
         try:
             if _is_used(published):
                 return published
-            with self._locked(_id(ref, registry), wait=True):
+            with locked(self._lock(_id(ref, registry))):
                 return published if _is_used(published) else self._fetch(ref, registry, told)
         except OSError as error:
             raise self._failed(error) from error
@@ -135,7 +136,7 @@ class Store:
         try:
             if _is_used(published):
                 return published
-            with self._locked(key, wait=True):
+            with locked(self._lock(key)):
                 if _is_used(published):
                     return published
                 with self._partial(key) as partial:
@@ -144,6 +145,21 @@ class Store:
                 return published
         except OSError as error:
             raise self._failed(error) from error
+
+    def lease(self, ref: ModelRef, registry: Registry, told: Progress = nobody) -> Lease:
+        """As `get`, and it stays: others that need room take other folders. Raises: as `get`."""
+        published = self._published(ref, registry)
+        while True:
+            folder = self.get(ref, registry, told)
+            if folder != published:  # in place, where nothing of ours is
+                return Lease(folder)
+            try:
+                lease = Lease.of(folder, self._lock(_id(ref, registry)))
+            except OSError as error:
+                raise self._failed(error) from error
+            if published.is_dir():
+                return lease
+            lease.close()  # taken away just before
 
     def size_bytes(self) -> int:
         """Of all published folders."""
@@ -176,7 +192,7 @@ class Store:
 
     def _publish(self, partial: Path, published: Path) -> None:
         os.utime(partial)
-        with self._locked(_ROOM, wait=True):
+        with locked(self._lock(_ROOM)):
             self._make_room(_size(partial))
             published.parent.mkdir(parents=True, exist_ok=True)
             partial.rename(published)
@@ -193,11 +209,23 @@ class Store:
         for version in sorted(sizes, key=lambda path: path.stat().st_mtime_ns):
             if used + wanted_bytes <= self._budget_bytes:
                 return
-            used -= sizes[version]
-            leaving = self._folder / "partial" / uuid.uuid4().hex
-            version.rename(leaving)  # gone at once for the others, never half gone
-            shutil.rmtree(leaving, ignore_errors=True)
-            self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+            if self._remove(version):
+                used -= sizes[version]
+        if used + wanted_bytes > self._budget_bytes:
+            raise ModelUnavailable(
+                f"the model's files take {wanted_bytes} bytes; models that are being loaded have "
+                f"{used} of the {self._budget_bytes} that the cache may hold (SERVE_CACHE_BYTES)"
+            )
+
+    def _remove(self, version: Path) -> bool:
+        """Unless it is leased."""
+        with locked(self._lock(_id_of(*version.parts[-3:])), wait=False) as is_mine:
+            if is_mine:
+                leaving = self._folder / "partial" / uuid.uuid4().hex
+                version.rename(leaving)  # gone at once for the others, never half gone
+                shutil.rmtree(leaving, ignore_errors=True)
+                self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+            return is_mine
 
     def _published(self, ref: ModelRef, registry: Registry) -> Path:
         return self._place("models", registry.key, ref.name, ref.version)
@@ -240,20 +268,16 @@ class Store:
         free = shutil.disk_usage(self._folder).free
         return ModelUnavailable(f"the disk of the model cache is full ({free} bytes free)")
 
-    @contextmanager
-    def _locked(self, name: str, *, wait: bool) -> Iterator[bool]:
-        """Between processes and threads (flock(2)); yields whether the lock was had."""
-        with (self._folder / "locks" / name).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+    def _lock(self, name: str) -> Path:
+        return self._folder / "locks" / name
 
 
 def _id(ref: ModelRef, registry: Registry) -> str:
-    return hashlib.sha256(f"{registry.key}/{ref.name}/{ref.version}".encode()).hexdigest()[:32]
+    return _id_of(registry.key, ref.name, ref.version)
+
+
+def _id_of(key: str, name: str, version: str) -> str:
+    return hashlib.sha256(f"{key}/{name}/{version}".encode()).hexdigest()[:32]
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from app import manifest
 from app.errors import ModelInvalid
+from app.locks import Lease
 from app.manifest import Manifest
 from app.registries import Details, Registry
 from app.store import Store
@@ -30,7 +31,10 @@ class Verified:
     untrusted: str
     """Why no code of it may run; empty: it may."""
     size_bytes: int
+    """Of all its files."""
     fetch_s: float
+    lease: Lease
+    """To be closed when it is loaded: the folder may go then."""
 
 
 def bring(
@@ -46,14 +50,31 @@ def bring(
     """
     tell("fetch")
     started = perf_counter()
-    folder = store.get(ref, registry)
-    fetch_s = perf_counter() - started
+    lease = store.lease(ref, registry)
+    try:
+        return _verified(ref, registry, store, trust, tell, lease, perf_counter() - started)
+    except BaseException:
+        lease.close()
+        raise
+
+
+def _verified(
+    ref: ModelRef,
+    registry: Registry,
+    store: Store,
+    trust: Trust,
+    tell: Callable[[str], None],
+    lease: Lease,
+    fetch_s: float,
+) -> Verified:
     tell("verify")
+    folder = lease.folder
     digest, untrusted = _judged(folder, trust)
     details = store.details(ref, registry)
     _check_registered(folder, digest, details)
     size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Verified(manifest.read(folder), details, digest, untrusted, size_bytes, fetch_s)
+    stated = manifest.read(folder)
+    return Verified(stated, details, digest, untrusted, size_bytes, fetch_s, lease)
 
 
 def _judged(folder: Path, trust: Trust) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import onnx
 import pandas as pd
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -68,6 +68,16 @@ def identity(folder: Path, kind: int = TensorProto.FLOAT, shape: Shape = ("N", 3
     nodes = [helper.make_node("Identity", ["x"], ["y"])]
     ends = [value("x", kind, shape)], [value("y", kind, shape)]
     return save_onnx(folder, nodes, *ends, opset=21, ir_version=10)
+
+
+def table(folder: Path, answer: float, size_bytes: int) -> Path:
+    """x -> y = weights[x], all of them `answer`: large, and quick to make and to ask."""
+    weights = numpy_helper.from_array(np.full((size_bytes // 4, 1), answer, np.float32), "weights")
+    squeezed = helper.make_node("Squeeze", ["x", "axis"], ["row"])
+    nodes = [squeezed, helper.make_node("Gather", ["weights", "row"], ["y"])]
+    axis = numpy_helper.from_array(np.array([1]), "axis")
+    ends = [value("x", TensorProto.INT64, ("N", 1))], [value("y", shape=("N", 1))]
+    return save_onnx(folder, nodes, *ends, weights=[weights, axis])
 
 
 def adder(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from threadpoolctl import threadpool_info
 
 WAITS = 50.0
 """As the first number of a row: wait for the gate."""
@@ -41,6 +43,21 @@ class SlowToLoad(Odd):
     def __setstate__(self, state: Any) -> None:
         pass_gate("load")
         super().__setstate__(state)
+
+
+class Deadly(Odd):
+    """Ends the process when it is read from its file."""
+
+    def __setstate__(self, state: Any) -> None:
+        ctypes.string_at(0)
+
+
+class Threads(Odd):
+    """How many threads linear algebra uses here at most."""
+
+    def predict(self, rows: Any) -> Any:
+        threads = max(pool["num_threads"] for pool in threadpool_info())
+        return np.full(len(rows), float(threads))
 
 
 def pass_gate(what: str) -> None:

@@ -21,10 +21,13 @@ from onnx import TensorProto, helper
 from app import runtimes
 from app.batching import Workers
 from app.catalog import Catalog, Outcomes, State, Wanted
+from app.crashes import Crashes
 from app.engine import Engine, Query
 from app.errors import RegistryUnavailable
 from app.limits import Limits
+from app.loader import Loader
 from app.manifest import Manifest
+from app.memory import Memory
 from app.pool import Options, Pool
 from app.protocols.score import ScoreCodec
 from app.registries import Progress, nobody
@@ -171,8 +174,19 @@ class Serving:
     models: dict[str, Watched] = field(default_factory=dict)
     """The last one loaded, by the name of its folder's parent."""
 
-    def pool(self, budget_bytes: int = 10**9) -> Pool:
-        return Pool(self.store, self.workers, self.loaders, budget_bytes=budget_bytes)
+    def pool(
+        self, budget_bytes: int = 10**9, occupied_bytes: Callable[[], int] = lambda: 0
+    ) -> Pool:
+        """Its models take what their files take, unless `occupied_bytes` says otherwise."""
+        memory = Memory(self.folder.parent / "cache", occupied_bytes)
+        loader = Loader(self.store, self.workers, memory, self.crashes())
+        return Pool(self.store, loader, self.loaders, budget_bytes=budget_bytes)
+
+    def crashes(self) -> Crashes:
+        """Those of a process that begins now."""
+        crashes = Crashes(self.folder.parent / "cache")
+        crashes.open()
+        return crashes
 
     def catalog(
         self,

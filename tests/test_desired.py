@@ -37,7 +37,7 @@ async def test_what_is_listed_anew_is_loaded_and_what_is_not_any_more_leaves(
     pool = parts.pool()
     catalog = parts.catalog(Wanted("a"), pool=pool)
     catalog.start()
-    await ready(catalog, "a:2")
+    await until(lambda: catalog.is_ready)
 
     catalog.put([Wanted("b", "1")])
     assert catalog.is_ready  # who was ready need not wait for what came later

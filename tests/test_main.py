@@ -262,7 +262,7 @@ async def test_what_is_told_per_pod_is_divided_among_its_workers(
     await parts.close()
 
     limits = parts.limits
-    of_process = (limits._max_in_flight, limits._body_memory_bytes, parts.pool._budget_bytes)
+    of_process = (limits._max_in_flight, limits._body_memory_bytes, parts.pool._room.budget_bytes)
     assert (parts.workers.threads, *of_process) == parts_of_it
 
 
@@ -275,4 +275,4 @@ async def test_derived_memory_leaves_room_for_each_worker(
     parts = build(Settings.load({**paths, "SERVE_WORKERS": "2"}))
     await parts.close()
 
-    assert parts.pool._budget_bytes == (1000 - 2 * 200 - 100) * 0.8 / 2
+    assert parts.pool._room.budget_bytes == (1000 - 2 * 200 - 100) * 0.8 / 2

@@ -7,11 +7,14 @@ import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app import runtimes
 from app.errors import ModelInvalid, ModelUnavailable, ServingError
+from app.memory import Size
 from app.pool import DEFAULT_MAX_ROWS, Loaded, Options, Pool
 from app.telemetry import Trace
 from app.tensors import Batch, ModelRef
@@ -104,7 +107,10 @@ async def test_a_pinned_model_stays(parts: Serving) -> None:
 async def test_what_is_larger_than_all_memory_is_refused_with_the_numbers(parts: Serving) -> None:
     pool = parts.pool(budget_bytes=SIZE // 2)
 
-    with pytest.raises(ModelUnavailable, match=r"takes 10\d\d\d bytes .* may take 5000 \(SERVE_M"):
+    with pytest.raises(
+        ModelUnavailable,
+        match=r"takes 10\d\d\d bytes .*its files\), all .* 5000 \(SERVE_M",
+    ):
         await load(pool, parts, "a")
     assert parts.loads == []
 
@@ -212,3 +218,91 @@ async def test_closing_ends_loads_that_wait_for_a_thread(parts: Serving) -> None
 
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+async def test_room_is_made_before_a_load_so_that_the_two_are_never_in_memory_together(
+    parts: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = parts.pool(budget_bytes=SIZE + 5000)
+    await load(pool, parts, "a")
+    gone = weakref.ref(parts.models.pop("a"))
+    there = []
+    real = runtimes.load
+
+    def watched(*given: Any) -> Any:
+        there.append(gone())
+        return real(*given)
+
+    monkeypatch.setattr(runtimes, "load", watched)
+    await load(pool, parts, "b")
+
+    assert there == [None]
+
+
+async def test_loads_at_once_wait_for_room_and_all_are_served(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=2 * SIZE + 5000)
+    most = 0
+
+    async def ask(name: str) -> None:
+        nonlocal most
+        assert (await load(pool, parts, name)).ref == ref(name)
+        most = max(most, pool.size_bytes())
+
+    await asyncio.wait_for(asyncio.gather(*map(ask, "abcdabcd")), 30)
+
+    assert most <= 2 * SIZE + 5000
+    assert len(inside(pool)) == 2
+
+
+async def test_a_load_that_fails_gives_its_room_to_who_waits(parts: Serving) -> None:
+    write_broken(parts.folder, "broken")
+    (parts.folder / "broken" / "1" / "README.md").write_bytes(b"x" * SIZE)
+    pool = parts.pool(budget_bytes=SIZE + 5000)
+    asked = (load(pool, parts, name) for name in ["broken", "a", "b"])
+    got = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+
+    assert [type(each) for each in got] == [ModelInvalid, Loaded, Loaded]
+
+
+async def growing(parts: Serving, grows: dict[str, int], budget_bytes: int) -> Pool:
+    """A pool in which loading a model takes so much, whatever its files are."""
+    await load(parts.pool(), parts, "a")  # brings what it imports
+    parts.loads.clear()
+    for name in grows:
+        (parts.folder / name / "1" / "README.md").write_text(f"so that {name} differs")
+
+    def occupied() -> int:
+        return sum(grows[name] for name in parts.loads)
+
+    return parts.pool(budget_bytes, occupied)
+
+
+async def test_what_was_measured_counts_and_makes_others_go(parts: Serving) -> None:
+    pool = await growing(parts, {"b": 10**6, "c": 2 * 10**6, "d": 0}, 3 * 10**6)
+    for name in "bc":
+        await load(pool, parts, name)
+    assert inside(pool) == "bc"
+    assert pool.size_bytes() == 3 * 10**6
+    await load(pool, parts, "d")
+
+    assert inside(pool) == "cd"
+    found = pool.peek(ref("c"))
+    assert found is not None
+    assert found.size == Size(2 * 10**6, "measured", is_exact=True)
+
+
+async def test_what_proves_too_large_is_refused_and_the_next_time_before_it_is_loaded(
+    parts: Serving,
+) -> None:
+    await load(parts.pool(), parts, "a")
+    parts.loads.clear()
+    pool = await growing(parts, {"b": 2 * 10**6, "c": 0}, 10**6)
+
+    with pytest.raises(ModelUnavailable, match=r"takes 2000000 bytes of memory \(measured\), all"):
+        await load(pool, parts, "b")
+    with pytest.raises(ModelUnavailable, match=r"\(measured at an earlier load\), all models may"):
+        await load(pool, parts, "b")
+    await load(pool, parts, "c", PINNED)
+
+    assert parts.loads == ["b", "c"]
+    assert inside(pool) == "c"

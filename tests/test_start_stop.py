@@ -244,3 +244,10 @@ def _wait_until_refused(server: Server) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("still accepting")
+
+
+def test_linear_algebra_stays_in_the_thread_of_the_call(tmp_path: Path) -> None:
+    odd_models.save(tmp_path, "threads", odd_models.Threads())
+    for workers in ("1", "2"):
+        with serving(SERVE_REGISTRY=str(tmp_path), SERVE_WORKERS=workers) as server:
+            assert server.score("threads", [[1.0]]) == [1.0]

@@ -286,3 +286,56 @@ def test_what_is_made_from_models_counts_and_goes_as_they_do(store: Store, tmp_p
     assert [path.name for path in (tmp_path / "converted").iterdir()] == ["new"]
     with pytest.raises(ModelUnavailable, match="the cache may hold 1000"):
         store.made("large", sized(2000))
+
+
+def test_a_folder_under_lease_stays_and_others_go(store: Store, tmp_path: Path) -> None:
+    registry = Writer(400)
+    lease = store.lease(ref("a"), registry)
+    with store.lease(ref("a"), registry) as again:  # by somebody else
+        assert again.folder == lease.folder
+    for name in "bcd":
+        store.get(ref(name), registry)
+
+    assert is_whole(lease.folder, 400)
+    kept = sorted(path.parent.name for path in tmp_path.glob("models/writer/*/1"))
+    assert kept == ["a", "d"]
+    lease.close()
+    for name in "ef":
+        store.get(ref(name), registry)
+    assert not lease.folder.exists()
+
+
+def test_when_all_room_is_under_lease_it_is_told_with_the_numbers(store: Store) -> None:
+    registry = Writer(600)
+    with (
+        store.lease(ref("a"), registry),
+        pytest.raises(ModelUnavailable, match="being loaded have 600 of the 1000 that the cache"),
+    ):
+        store.get(ref("b"), registry)
+
+    assert is_whole(store.get(ref("b"), registry), 600)
+
+
+def test_many_leases_at_once_on_a_tight_budget_each_find_their_folder_whole(store: Store) -> None:
+    registry = Writer(400, pause_s=0.001)
+
+    def use(name: str) -> bool:
+        try:
+            with store.lease(ref(name), registry) as lease:
+                time.sleep(0.002)
+                return is_whole(lease.folder, 400)
+        except ModelUnavailable:  # all room is leased just now
+            return True
+
+    with ThreadPoolExecutor(6) as threads:
+        assert all(threads.map(use, "abcdefgh" * 10))
+
+
+def test_a_folder_in_place_needs_no_lease(store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "registry/churn/1"
+    place.mkdir(parents=True)
+    registry = open_registry("here", str(tmp_path / "registry"), Access(Given()))
+    (place / "model.onnx").touch()
+
+    with store.lease(ref("churn"), registry) as lease:
+        assert lease.folder == place

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import ModelUnavailable
 from app.store import Store
 from tests.writers import Writer, is_whole, leftovers, ref
 
@@ -23,17 +24,19 @@ from tests.writers import Writer, ref
 store = Store(Path(sys.argv[1]), 1000); store.open()
 registry = Writer(pause_s=float(sys.argv[2]), log=Path(sys.argv[3]))
 print("ready", flush=True); sys.stdin.readline()
+if sys.argv[4:]:
+    lease = store.lease(ref("a"), registry); print("leased", flush=True); sys.stdin.readline()
 print(store.get(ref("a"), registry), flush=True)
 """
 
 
 @pytest.fixture
-def child(tmp_path: Path) -> Iterator[Callable[[float], subprocess.Popen[str]]]:
+def child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a process that fetches one model in so many seconds once it is told to."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(pause_s: float) -> subprocess.Popen[str]:
-        arguments = [str(tmp_path / "store"), str(pause_s), str(tmp_path / "log")]
+    def start(pause_s: float, *more: str) -> subprocess.Popen[str]:
+        arguments = [str(tmp_path / "store"), str(pause_s), str(tmp_path / "log"), *more]
         process = subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments],
             stdin=subprocess.PIPE,
@@ -59,7 +62,7 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 
 def test_three_processes_at_once_cause_one_fetch(
-    tmp_path: Path, child: Callable[[float], subprocess.Popen[str]]
+    tmp_path: Path, child: Callable[..., subprocess.Popen[str]]
 ) -> None:
     processes = [child(0.3) for _ in range(3)]
     for process in processes:
@@ -73,7 +76,7 @@ def test_three_processes_at_once_cause_one_fetch(
 
 
 def test_a_fetch_that_is_killed_leaves_nothing_that_counts(
-    tmp_path: Path, child: Callable[[float], subprocess.Popen[str]]
+    tmp_path: Path, child: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = child(60)
     begin(process)
@@ -92,6 +95,23 @@ def test_a_fetch_that_is_killed_leaves_nothing_that_counts(
     store.open()
     assert leftovers(folder) == []
     assert is_whole(store.get(ref("a"), Writer()))
+
+
+def test_a_lease_holds_among_processes_and_ends_with_its_own(
+    tmp_path: Path, child: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = child(0, "lease")
+    begin(process)
+    assert process.stdout is not None
+    process.stdout.readline()
+    store, registry = Store(tmp_path / "store", 10), Writer()
+
+    with pytest.raises(ModelUnavailable, match="being loaded have 10 of the 10"):
+        store.get(ref("b"), registry)
+    process.kill()
+    process.wait()
+
+    assert is_whole(store.get(ref("b"), registry))
 
 
 FULL = """

@@ -46,6 +46,7 @@ def bring(folder: Path, details: Details, tmp_path: Path) -> Verified:
     steps: list[str] = []
     found = verified.bring(ref("double"), Told(folder, details), store, EVERYTHING, steps.append)
     assert steps == ["fetch", "verify"]
+    found.lease.close()
     return found
 
 

@@ -116,6 +116,7 @@ def _in_store(
     """Raises: ServingError: it cannot be had, or is not what was registered."""
     store.get(ref, registry, told)
     found = verified.bring(ref, registry, store, wanted.options.trust, lambda _: None)
+    found.lease.close()
     return found.manifest.folder
 
 

@@ -10,16 +10,17 @@ from app import quota
 from app.azure.access import Access
 from app.batching import Workers
 from app.catalog import Catalog, Outcomes
+from app.crashes import Crashes
 from app.engine import Engine
 from app.limits import Limits
+from app.loader import Loader
 from app.main import sources
-from app.pool import Options, Pool
+from app.memory import Memory
+from app.pool import LOADS, Options, Pool
 from app.registries.local import LocalRegistry
 from app.settings import Settings, SettingsError
 from app.store import Store
 
-_LOADERS: Final = 4
-"""Models that are fetched or loaded at the same time."""
 _DECODERS: Final = 1
 """Large bodies that are decoded at the same time; first come, first served."""
 
@@ -33,6 +34,7 @@ class Parts:
     loaders: ThreadPoolExecutor
     decoders: ThreadPoolExecutor
     access: Access
+    crashes: Crashes
     limits: Limits
     pool: Pool
     catalog: Catalog
@@ -42,6 +44,7 @@ class Parts:
     async def close(self) -> None:
         """Let go of tasks and threads."""
         await self.catalog.close()
+        self.crashes.close()
         self.workers.close()
         self.loaders.shutdown(wait=False, cancel_futures=True)
         self.decoders.shutdown(wait=False, cancel_futures=True)
@@ -58,9 +61,13 @@ def build(settings: Settings) -> Parts:
     body_bytes, model_bytes = _budgets(settings)
     store = open_store(settings)
     workers = Workers(_of_pod(settings.threads or quota.cpu_count(), settings))
-    loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
+    loaders = ThreadPoolExecutor(LOADS, thread_name_prefix="load")
     decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
-    pool = Pool(store, workers, loaders, budget_bytes=model_bytes)
+    memory, crashes = Memory(settings.cache_dir), Crashes(settings.cache_dir)
+    memory.open()
+    crashes.open()
+    loader = Loader(store, workers, memory, crashes)
+    pool = Pool(store, loader, loaders, budget_bytes=model_bytes)
     named = settings.named_models
     access = sources.access(settings)
     registries = sources.registries(settings, access)
@@ -95,7 +102,9 @@ def build(settings: Settings) -> Parts:
         timeout_s=settings.timeout_s,
         model_failure_status=settings.model_failure_status,
     )
-    return Parts(store, workers, loaders, decoders, access, limits, pool, catalog, outcomes, engine)
+    return Parts(
+        store, workers, loaders, decoders, access, crashes, limits, pool, catalog, outcomes, engine
+    )
 
 
 def _of_pod(amount: int, settings: Settings) -> int:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,9 +46,8 @@ class LocalRegistry:
 
     def resolve(self, name: str, version: str | None) -> ModelRef:
         """See `Registry`; the newest is the highest number, or the last in natural order."""
-        names = self.names()
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3)
+        if not self._has(name):  # not by names(): there may be thousands
+            near = difflib.get_close_matches(name, self.names(), n=3)
             raise ModelNotFound(f"no model {name[:255]!r} in the registry", near=near)
         versions = self._versions(name)
         if version is not None and version not in versions:
@@ -60,14 +60,14 @@ class LocalRegistry:
     def names(self) -> list[str]:
         """See `Registry`; folders whose names no model may have are left out."""
         try:
-            folders = [path for path in self.folder.iterdir() if path.is_dir()]
+            with os.scandir(self.folder) as found:
+                return sorted(f.name for f in found if _is_model(f.name) and f.is_dir())
         except OSError as error:
             raise _unavailable(error) from error
-        return sorted(path.name for path in folders if _is_model(path.name))
 
     def versions(self, name: str) -> list[str]:
         """See `Registry`; numbers, after them the others in natural order."""
-        return self._versions(name) if name in self.names() else []
+        return self._versions(name) if self._has(name) else []
 
     def details(self, ref: ModelRef) -> Details:
         """See `Registry`; as the manifest tells, and the time of the folder."""
@@ -79,6 +79,14 @@ class LocalRegistry:
             return Details()
         at = datetime.fromtimestamp(int(changed_s), UTC).isoformat()
         return Details(description=stated.description, created_at=at, tags=stated.tags)
+
+    def _has(self, name: str) -> bool:
+        try:
+            return _is_model(name) and stat.S_ISDIR((self.folder / name).stat().st_mode)
+        except FileNotFoundError:
+            return name in self.names()  # which tells when the registry's own folder is gone
+        except OSError as error:
+            raise _unavailable(error) from error
 
     def _versions(self, name: str) -> list[str]:
         """One at least: a folder with neither models nor versions is one too, so that its load

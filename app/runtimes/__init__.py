@@ -92,8 +92,17 @@ def _fits(example: Any, schema: Schema) -> bool:
     return True
 
 
+def prepare(manifest: Manifest) -> None:
+    """Import what its runtime is made of. Raises: ModelInvalid: there is no such runtime."""
+    _runtime(manifest)
+
+
 def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:
     """The model of `manifest`, by its runtime; see `Load`."""
+    return _runtime(manifest)(manifest, threads, untrusted)
+
+
+def _runtime(manifest: Manifest) -> Load:
     target = RUNTIMES.get(manifest.runtime)
     if target is None:
         raise ModelInvalid(f"no runtime {manifest.runtime!r}; known: {', '.join(RUNTIMES)}")
@@ -102,4 +111,4 @@ def load(manifest: Manifest, threads: int, untrusted: str = "") -> Model:
     loader = cast(Load, getattr(import_module(module), name))
     if is_new:
         gc.freeze()  # a library stays: no garbage collection need look at it again
-    return loader(manifest, threads, untrusted)
+    return loader

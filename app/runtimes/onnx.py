@@ -146,6 +146,8 @@ def load(manifest: Manifest, threads: int, untrusted: str = "") -> OnnxModel:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it keeps what the largest batch ever needed
+    options.enable_mem_pattern = False  # likewise, once more for each number of rows
     options.log_severity_level = 4  # what goes wrong is raised, and logged once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

@@ -152,7 +152,7 @@ def _read(gauges: Gauges) -> Iterator[Metric]:
         ("model_ready", "1 when the version can answer.", lambda m: float(m.is_ready)),
         ("registry_fetch_seconds", "Time to have its files.", lambda m: m.fetch_s),
         ("model_load_seconds", "Time from asked for to ready.", lambda m: m.load_s),
-        ("model_memory_bytes", "Size of the model in memory.", lambda m: float(m.size_bytes)),
+        ("model_memory_bytes", "What the model takes of memory.", lambda m: float(m.size_bytes)),
     ]
     for name, text, value in per_model:
         family = GaugeMetricFamily(name, text, labels=("model", "version"))

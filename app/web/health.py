@@ -110,6 +110,7 @@ def _told(status: Status) -> dict[str, Any]:
             "joining": loaded.verdict.joining,
             **_registered(loaded.details),
             "size_bytes": loaded.size_bytes,
+            "size": loaded.size.source,
             "load_s": round(loaded.load_s, 3),
         }
         if loaded.acceleration.mode != "off":

@@ -1,0 +1,212 @@
+"""How one model comes into memory: found, loaded, checked and measured.
+
+Not here: which models are in memory (`pool`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app import golden, runtimes, verified
+from app.acceleration import OFF, Acceleration, Accelerator, Mode
+from app.batching import Batcher, Workers
+from app.crashes import Crashes, Untried
+from app.errors import ServingError
+from app.golden import Verdict
+from app.manifest import Manifest
+from app.memory import Memory, Size
+from app.registries import Details, Registry
+from app.schema import Schema
+from app.store import Store
+from app.tensors import Model, ModelRef
+from app.trust import EVERYTHING, Trust
+from app.verified import Verified
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_ROWS: Final = 1024
+"""Rows of a joint model call, unless the manifest or the configuration says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator may say of a model; None leaves it to its manifest, then to the default."""
+
+    is_pinned: bool = False
+    max_rows: int | None = None
+    threads: int | None = None
+    timeout_s: float | None = None
+    trust: Trust = EVERYTHING
+    accelerate: Mode = "off"
+
+
+DEFAULTS: Final = Options()
+"""What holds for a model of which the operator says nothing."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """One model version, checked and ready to be called."""
+
+    ref: ModelRef
+    manifest: Manifest
+    model: Model
+    schema: Schema
+    batcher: Batcher
+    verdict: Verdict
+    details: Details
+    digest: str
+    size: Size
+    fetch_s: float
+    load_s: float
+    timeout_s: float | None
+    is_pinned: bool
+    options: Options
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Told with each of its answers."""
+    acceleration: Acceleration = OFF
+    last_use: int = 0
+    """A number that grows with each use of any model."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes of memory."""
+        return self.size.size_bytes
+
+
+class Loader:
+    """Its methods block; called in loading threads."""
+
+    def __init__(self, store: Store, workers: Workers, memory: Memory, crashes: Crashes) -> None:
+        self._store = store
+        self._workers = workers
+        self._memory = memory
+        self._crashes = crashes
+        self._accelerator = Accelerator(store)
+
+    def find(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> tuple[Verified, Size]:
+        """Its folder, and what it is expected to take.
+
+        Raises:
+            ServingError: it cannot be had, is not what was registered, or is set aside.
+        """
+        found = verified.bring(ref, registry, self._store, options.trust, tell)
+        try:
+            self._crashes.refuse(found.digest)
+        except ServingError:
+            found.lease.close()
+            raise
+        return found, self._memory.expected(found.digest, found.size_bytes)
+
+    def load(
+        self,
+        ref: ModelRef,
+        found: Verified,
+        options: Options,
+        tell: Callable[[str], None],
+        started: float,
+    ) -> Loaded:
+        """In memory, checked.
+
+        Args:
+            started: when it was asked for, by `time.perf_counter()`.
+
+        Raises:
+            ServingError: it cannot be served. A model file may raise anything while it is read.
+        """
+        tell("load")
+        stated = found.manifest
+        runtimes.prepare(stated)  # its libraries are no part of the model's size
+        with (
+            self._crashes.loading(found.digest, str(ref)),
+            self._memory.weigh(found.digest, found.size_bytes) as weighing,
+        ):
+            model, acceleration = self._read(found, options)
+            schema, verdict = self._checked(ref, found, model, tell)
+        if verdict.has_predicted:
+            self._crashes.forget(found.digest)
+        return Loaded(
+            ref=ref,
+            manifest=stated,
+            model=model,
+            schema=schema,
+            batcher=self._batcher(ref, model, verdict, options, found.manifest, found.digest),
+            verdict=verdict,
+            details=found.details,
+            digest=found.digest,
+            size=weighing.size,
+            fetch_s=found.fetch_s,
+            load_s=time.perf_counter() - started,
+            timeout_s=options.timeout_s or stated.timeout_s,
+            is_pinned=options.is_pinned,
+            options=options,
+            headers=(
+                (b"x-model-name", ref.name.encode()),
+                (b"x-model-version", ref.version.encode()),
+            ),
+            acceleration=acceleration,
+        )
+
+    def adjusted(self, loaded: Loaded, options: Options) -> Loaded:
+        """The same model, called as `options` say."""
+        stated = loaded.manifest
+        return replace(
+            loaded,
+            batcher=self._batcher(
+                loaded.ref, loaded.model, loaded.verdict, options, stated, loaded.digest
+            ),
+            timeout_s=options.timeout_s or stated.timeout_s,
+            is_pinned=options.is_pinned,
+            options=options,
+        )
+
+    def _read(self, found: Verified, options: Options) -> tuple[Model, Acceleration]:
+        """The model in memory, by its ONNX form where that may take its place."""
+        stated = found.manifest
+        threads = max(1, self._workers.threads // self._threads(options, stated))
+        return self._accelerator.load(
+            stated, found.digest, found.untrusted, threads, options.accelerate
+        )
+
+    def _checked(
+        self, ref: ModelRef, found: Verified, model: Model, tell: Callable[[str], None]
+    ) -> tuple[Schema, Verdict]:
+        """Warmed and compared."""
+        schema = Schema(model.signature)
+        if guessed := ", ".join(model.signature.guessed[:5]):
+            text = "%s: the types of %s are not known; a schema.json would name them"
+            logger.warning(text, ref, guessed)
+        tell("check")
+        return schema, golden.check(model, schema, found.manifest.golden)
+
+    def _batcher(
+        self,
+        ref: ModelRef,
+        model: Model,
+        verdict: Verdict,
+        options: Options,
+        stated: Manifest,
+        digest: str,
+    ) -> Batcher:
+        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+        if not verdict.has_predicted:
+            model = Untried(model, self._crashes, digest, str(ref))
+        return Batcher(
+            model,
+            str(ref),
+            self._workers,
+            max_rows=max_rows if verdict.joinable else 1,
+            threads=self._threads(options, stated),
+            expected_s=verdict.predict_s if model.is_steady else math.inf,
+        )
+
+    def _threads(self, options: Options, stated: Manifest) -> int:
+        """Calls of one model at the same time."""
+        return options.threads or stated.threads or self._workers.threads
