@@ -48,7 +48,8 @@ def verdict(settings: Settings, name: str, version: str | None) -> tuple[ModelRe
         store = open_store(settings)
         ref = store.resolve(name, version, registry)
         found = verified.bring(ref, registry, store, trust, lambda step: None)
-        report, _ = Accelerator(store).report(found.manifest, found.digest, found.untrusted)
+        with found.lease:
+            report, _ = Accelerator(store).report(found.manifest, found.digest, found.untrusted)
         return ref, report
     finally:
         access.close()
