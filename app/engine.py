@@ -15,6 +15,7 @@ from app.catalog import Catalog
 from app.deadline import Deadline
 from app.errors import ModelFailed, ModelNotNamed
 from app.limits import LARGE_BODY_BYTES, Limits, Receive
+from app.observers import Shadows
 from app.pool import Loaded
 from app.schema import Schema
 from app.telemetry import Trace
@@ -67,6 +68,7 @@ class Engine:
         limits: Limits,
         catalog: Catalog,
         decoders: Executor,
+        shadows: Shadows,
         *,
         timeout_s: float,
         model_failure_status: int,
@@ -74,6 +76,7 @@ class Engine:
         self._limits = limits
         self._catalog = catalog
         self._decoders = decoders
+        self._shadows = shadows
         self._timeout_s = timeout_s
         self._model_failure_status = model_failure_status
 
@@ -109,6 +112,8 @@ class Engine:
 
             predicted = await self._predict(call, loaded, trace, is_large=is_large)
             trace.enter("encode")
+            if self._catalog.has_shadows and predicted is not None:
+                self._tell_shadow(call, predicted, loaded)
             if predicted is not None and _is_much(predicted.prediction):
                 return await self._apart(codec.encode, call, predicted, loaded)
             return codec.encode(call, predicted, loaded)
@@ -150,6 +155,11 @@ class Engine:
         except ModelFailed as error:
             error.status = self._model_failure_status
             raise
+
+    def _tell_shadow(self, call: Call, predicted: Predicted, loaded: Loaded) -> None:
+        shadow = self._catalog.shadow(loaded.ref.name)
+        if shadow is not None and shadow is not loaded:
+            self._shadows.tell(call, predicted, loaded, shadow)
 
     async def _apart(self, work: Callable[..., Result], *given: Any) -> Result:
         """In a thread, so that others need not wait for it."""

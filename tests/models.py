@@ -252,3 +252,12 @@ def result(folder: Path, data: Any) -> Array:
     model = load(folder)
     (found,) = predict(model, data, model.signature.result).values()
     return np.asarray(found)
+
+
+def write_times(folder: Path, factor: int) -> None:
+    """A model whose answers tell its version: it multiplies by `factor`, which is its number."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 1]) for n in ("x", "y"))
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], np.array([factor], np.float32))
+    node = helper.make_node("Mul", ["x", "w"], ["y"])
+    folder.mkdir(parents=True)
+    save_onnx(folder, [node], [x], [y], weights=[weight])

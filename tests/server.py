@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,13 @@ class Server:
             assert self.process.poll() is None, self.log()
             time.sleep(0.02)
         raise AssertionError(f"no {status} from {path}: {self.log()}")
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Until it does."""
+        until = time.monotonic() + START_S
+        while not holds():
+            assert time.monotonic() < until, self.log()
+            time.sleep(0.05)
 
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)

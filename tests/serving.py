@@ -28,6 +28,7 @@ from app.limits import Limits
 from app.loader import Loader
 from app.manifest import Manifest
 from app.memory import Memory
+from app.observers import Shadows
 from app.pool import Options, Pool
 from app.protocols.score import ScoreCodec
 from app.registries import Progress, nobody
@@ -170,6 +171,7 @@ class Serving:
     workers: Workers
     loaders: ThreadPoolExecutor
     decoders: ThreadPoolExecutor
+    shadows: Shadows = field(default_factory=Shadows)
     loads: list[str] = field(default_factory=list)
     models: dict[str, Watched] = field(default_factory=dict)
     """The last one loaded, by the name of its folder's parent."""
@@ -217,6 +219,7 @@ class Serving:
             limits_of(**limits),
             catalog,
             self.decoders,
+            self.shadows,
             timeout_s=timeout_s,
             model_failure_status=500,
         )

@@ -8,25 +8,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 import requests
-from onnx import TensorProto, helper
 
-from tests.models import save_onnx
+from tests.models import write_times
 from tests.server import Server, serving
 
 REFRESH_S = "0.2"
-
-
-def write_times(folder: Path, factor: int) -> None:
-    """A model whose answers tell its version: it multiplies by `factor`, which is its number."""
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 1]) for n in ("x", "y"))
-    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], np.array([factor], np.float32))
-    node = helper.make_node("Mul", ["x", "w"], ["y"])
-    folder.mkdir(parents=True)
-    save_onnx(folder, [node], [x], [y], weights=[weight])
 
 
 class Caller(threading.Thread):

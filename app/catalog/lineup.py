@@ -74,6 +74,7 @@ class Lineups:
         self._by_name: dict[str, Lineup] = {}
         self._labels: dict[tuple[str, str | None], str] = {}
         """Name and label -> version."""
+        self.has_shadows = False
 
     def put(self, name: str, lineup: Lineup) -> None:
         """In place of what was said of `name` before."""
@@ -82,6 +83,7 @@ class Lineups:
         self._by_name.pop(name, None)
         if lineup.versions():
             self._by_name[name] = lineup
+        self.has_shadows = any(each.shadow for each in self._by_name.values())
         for label, version in lineup.labels.items():
             self._labels[name, label] = version
 

@@ -166,11 +166,16 @@ class Catalog:
         entry = self._entries.get(name, version) or self._ask(name, version)
         return entry.get() or await entry.load()
 
+    @property
+    def has_shadows(self) -> bool:
+        """Some version has one."""
+        return self._lineups.has_shadows
+
     def shadow(self, name: str) -> Loaded | None:
-        """The version of `name` that is asked the same and not heard, when it is in memory."""
+        """The version of `name` that is asked the same and not heard, if it is in memory."""
         lineup = self._lineups.of(name)
-        entry = None if lineup is None else self._entries.at(name, lineup.shadow)
-        return None if entry is None else entry.get()
+        entry = lineup and self._entries.at(name, lineup.shadow)
+        return entry.get() if entry else None
 
     async def resolve(self, name: str, version: str | None) -> ModelRef:
         """Which exact version that is. Raises: ModelNotFound, RegistryUnavailable."""
@@ -212,10 +217,8 @@ class Catalog:
 
     def status(self) -> list[Status]:
         """Of all names and versions, in order; without what a request names and nobody has seen."""
-        seen = (entry for entry in self._entries if entry.is_named or entry.ref)
-        return sorted(
-            (entry.status() for entry in seen), key=lambda s: (s.name, version_age(s.version))
-        )
+        seen = [entry.status() for entry in self._entries if entry.is_named or entry.ref]
+        return sorted(seen, key=lambda status: (status.name, version_age(status.version)))
 
     def _entry(self, wanted: Wanted, registry: Registry, is_named: bool) -> Entry:
         return Entry(

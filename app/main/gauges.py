@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.catalog import State
 from app.main.parts import Parts
-from app.telemetry.gauges import Gauges, ModelGauges
+from app.telemetry.gauges import Gauges, ModelGauges, ShadowCount
 
 
 def gauges(parts: Parts, store_bytes: int) -> Gauges:
@@ -35,4 +35,5 @@ def gauges(parts: Parts, store_bytes: int) -> Gauges:
         pool_bytes=parts.pool.size_bytes(),
         store_bytes=store_bytes,
         registry_errors=parts.catalog.registry_errors,
+        shadows=[ShadowCount(*key, count) for key, count in parts.shadows.counts.items()],
     )

@@ -16,6 +16,7 @@ from app.limits import Limits
 from app.loader import Loader
 from app.main import sources
 from app.memory import Memory
+from app.observers import Shadows
 from app.pool import LOADS, Options, Pool
 from app.registries.local import LocalRegistry
 from app.settings import Settings, SettingsError
@@ -39,10 +40,12 @@ class Parts:
     pool: Pool
     catalog: Catalog
     outcomes: Outcomes | None
+    shadows: Shadows
     engine: Engine
 
     async def close(self) -> None:
         """Let go of tasks and threads."""
+        self.shadows.close()
         await self.catalog.close()
         self.crashes.close()
         self.workers.close()
@@ -95,15 +98,28 @@ def build(settings: Settings) -> Parts:
         body_memory_bytes=body_bytes,
         max_body_bytes=settings.max_body_bytes,
     )
+    shadows = Shadows()
     engine = Engine(
         limits,
         catalog,
         decoders,
+        shadows,
         timeout_s=settings.timeout_s,
         model_failure_status=settings.model_failure_status,
     )
     return Parts(
-        store, workers, loaders, decoders, access, crashes, limits, pool, catalog, outcomes, engine
+        store=store,
+        workers=workers,
+        loaders=loaders,
+        decoders=decoders,
+        access=access,
+        crashes=crashes,
+        limits=limits,
+        pool=pool,
+        catalog=catalog,
+        outcomes=outcomes,
+        shadows=shadows,
+        engine=engine,
     )
 
 

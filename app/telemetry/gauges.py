@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -34,6 +35,18 @@ class ModelGauges:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowCount:
+    """How often a comparison of a version with its shadow came out so."""
+
+    name: str
+    version: str
+    shadow: str
+    """The version of the shadow."""
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """What is read, not counted, at the moment of a scrape."""
 
@@ -43,11 +56,14 @@ class Gauges:
     pool_bytes: int
     store_bytes: int
     registry_errors: int
+    shadows: Sequence[ShadowCount] = ()
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Gauges:
         """From what JSON made of one."""
-        return cls(**{**document, "models": [ModelGauges(**each) for each in document["models"]]})
+        models = [ModelGauges(**each) for each in document["models"]]
+        shadows = [ShadowCount(**each) for each in document["shadows"]]
+        return cls(**{**document, "models": models, "shadows": shadows})
 
     def joined(self, other: Gauges) -> Gauges:
         """Of two workers together. The store is one folder, of which both know."""
@@ -62,11 +78,24 @@ class Gauges:
             pool_bytes=self.pool_bytes + other.pool_bytes,
             store_bytes=max(self.store_bytes, other.store_bytes),
             registry_errors=self.registry_errors + other.registry_errors,
+            shadows=_summed((*self.shadows, *other.shadows)),
         )
 
     def counted(self) -> Gauges:
         """What stays of a worker that is gone."""
-        return replace(NOTHING, shed=self.shed, registry_errors=self.registry_errors)
+        return replace(
+            NOTHING,
+            shed=self.shed,
+            registry_errors=self.registry_errors,
+            shadows=self.shadows,
+        )
+
+
+def _summed(counts: Iterable[ShadowCount]) -> list[ShadowCount]:
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    for each in counts:
+        found[each.name, each.version, each.shadow, each.outcome] += each.count
+    return [ShadowCount(*key, count) for key, count in found.items()]
 
 
 NOTHING: Final = Gauges((), 0, 0, 0, 0, 0)

@@ -166,6 +166,12 @@ def _read(gauges: Gauges) -> Iterator[Metric]:
         if model.is_ready:
             info.add_metric((model.name, model.version, model.runtime, model.digest), 1)
     yield info
+    yield _counter(
+        "model_shadow_agreement",
+        "Comparisons of a version with its shadow by outcome.",
+        ("shadow", "outcome"),
+        (((s.name, s.version, s.shadow, s.outcome), s.count) for s in gauges.shadows),
+    )
     yield GaugeMetricFamily("requests_in_flight", "Requests now inside.", gauges.in_flight)
     yield GaugeMetricFamily("pool_bytes", "Models in memory.", gauges.pool_bytes)
     yield GaugeMetricFamily("store_bytes", "Model folders on disk.", gauges.store_bytes)
