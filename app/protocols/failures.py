@@ -40,7 +40,8 @@ def answer_errors(app: FastAPI, ids: IdSource) -> None:
     async def of_routing(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             message = f"{request.method} is not taken here"
-            allow = (error.headers or {}).get("Allow", "GET, HEAD")
+            stated = (error.headers or {}).get("Allow", "GET")
+            allow = stated.replace("GET", "GET, HEAD")  # the front answers HEAD as it does GET
             return answered(request, MethodNotAllowed(message, allow=allow))
         return answered(request, NotFound("no such route; see /docs"))
 
