@@ -132,12 +132,13 @@ class Loader:
             schema, verdict = self._checked(ref, found, model, tell)
         if verdict.has_predicted:
             self._crashes.forget(found.digest)
+        batcher = self._batcher(ref, model, verdict, options, stated, found.digest)
         return Loaded(
             ref=ref,
             manifest=stated,
             model=model,
             schema=schema,
-            batcher=self._batcher(ref, model, verdict, options, found.manifest, found.digest),
+            batcher=batcher,
             verdict=verdict,
             details=found.details,
             digest=found.digest,
@@ -147,10 +148,7 @@ class Loader:
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
             options=options,
-            headers=(
-                (b"x-model-name", ref.name.encode()),
-                (b"x-model-version", ref.version.encode()),
-            ),
+            headers=_headers(ref),
             acceleration=acceleration,
         )
 
@@ -210,3 +208,7 @@ class Loader:
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""
         return options.threads or stated.threads or self._workers.threads
+
+
+def _headers(ref: ModelRef) -> tuple[tuple[bytes, bytes], ...]:
+    return (b"x-model-name", ref.name.encode()), (b"x-model-version", ref.version.encode())

@@ -1,8 +1,6 @@
 """Model folders on disk: fetched once for all processes of a node, whole or not there at all.
 
 models/KEY/NAME/VERSION/    published by one rename
-details/KEY/NAME/VERSION    what the registry told of it, as JSON
-latest/KEY/NAME             versions that were the newest, one a line, the last one first
 converted/KEY/              what was made from a model, by digest; goes as models do
 partial/ID/                 being fetched, by the holder of the lock of the same name; or leaving
 locks/ID, locks/room        ID is a hash: key, name and version are too long for one file name;
@@ -11,10 +9,8 @@ locks/ID, locks/room        ID is a hash: key, name and version are too long for
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -26,6 +22,7 @@ from typing import Final
 
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
 from app.locks import Lease, locked
+from app.notes import Notes
 from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
 
@@ -33,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 _ROOM: Final = "room"
 """The lock of whoever counts, evicts and publishes."""
-_NEWEST_KEPT: Final = 5
 
 
 class Store:
@@ -42,6 +38,7 @@ class Store:
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self._folder = folder
         self._budget_bytes = budget_bytes
+        self._notes = Notes(folder)
         self._newest_found: dict[tuple[str, str], str] = {}
         """Registry's key and name -> what it last said is the newest."""
 
@@ -51,7 +48,7 @@ class Store:
         Raises:
             OSError: the folder cannot be made or written.
         """
-        for name in ("models", "converted", "details", "latest", "partial", "locks"):
+        for name in ("models", "converted", "partial", "locks"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         with locked(self._lock(_ROOM), wait=False):
             pass  # so that a folder that is there and cannot be written is told now
@@ -87,7 +84,7 @@ class Store:
         ref = registry.resolve(name, None)
         self._newest_found[registry.key, name] = ref.version
         if self._published(ref, registry).is_dir():
-            self._note_newest(ref, registry)
+            self._notes.write_newest(registry.key, name, ref.version)
         return ref
 
     def is_warm(self, registry: Registry) -> bool:
@@ -96,13 +93,7 @@ class Store:
 
     def details(self, ref: ModelRef, registry: Registry) -> Details:
         """What the registry told of `ref` when it was fetched."""
-        try:
-            told = json.loads(
-                self._place("details", registry.key, ref.name, ref.version).read_bytes()
-            )
-            return Details(**told)
-        except (OSError, ValueError, TypeError):
-            return Details()
+        return self._notes.details(registry.key, ref.name, ref.version)
 
     def find(self, ref: ModelRef, registry: Registry) -> Path | None:
         """The folder of `ref` when it is here already."""
@@ -171,12 +162,13 @@ class Store:
             found = registry.fetch(ref, partial, told)
             if found != partial:
                 return found
-            self._write_details(ref, registry)
+            details = registry.details(ref)
+            self._notes.write_details(registry.key, ref.name, ref.version, details)
             if not any(path.is_file() for path in partial.rglob("*")):
                 raise ModelInvalid(f"the registry has no files for {ref}")
             self._publish(partial, published)
             if self._newest_found.get((registry.key, ref.name)) == ref.version:
-                self._note_newest(ref, registry)
+                self._notes.write_newest(registry.key, ref.name, ref.version)
             return published
 
     @contextmanager
@@ -224,7 +216,7 @@ class Store:
                 leaving = self._folder / "partial" / uuid.uuid4().hex
                 version.rename(leaving)  # gone at once for the others, never half gone
                 shutil.rmtree(leaving, ignore_errors=True)
-                self._place("details", *version.parts[-3:]).unlink(missing_ok=True)
+                self._notes.forget(*version.parts[-3:])
             return is_mine
 
     def _published(self, ref: ModelRef, registry: Registry) -> Path:
@@ -233,28 +225,10 @@ class Store:
     def _place(self, *parts: str) -> Path:
         return self._folder.joinpath(*parts)
 
-    def _write_details(self, ref: ModelRef, registry: Registry) -> None:
-        path = self._place("details", registry.key, ref.name, ref.version)
-        _write(path, json.dumps(dataclasses.asdict(registry.details(ref))))
-
     def _newest(self, name: str, registry: Registry) -> ModelRef | None:
         """The last of the versions found to be the newest that is here."""
-        if not is_name(name):
-            return None
-        for version in _lines(self._place("latest", registry.key, name)):
-            ref = ModelRef(registry.name, name, version)
-            if is_name(version) and self._published(ref, registry).is_dir():
-                return ref
-        return None
-
-    def _note_newest(self, ref: ModelRef, registry: Registry) -> None:
-        """Best effort: without it a restart needs the registry."""
-        path = self._place("latest", registry.key, ref.name)
-        before = _lines(path)
-        if before[:1] != [ref.version]:
-            others = [version for version in before if version != ref.version]
-            with suppress(OSError):
-                _write(path, "\n".join([ref.version, *others[: _NEWEST_KEPT - 1]]))
+        refs = (ModelRef(registry.name, name, v) for v in self._notes.newest(registry.key, name))
+        return next((ref for ref in refs if self._published(ref, registry).is_dir()), None)
 
     def _versions(self) -> list[Path]:
         """All that is published, what was made from models too."""
@@ -278,24 +252,6 @@ def _id(ref: ModelRef, registry: Registry) -> str:
 
 def _id_of(key: str, name: str, version: str) -> str:
     return hashlib.sha256(f"{key}/{name}/{version}".encode()).hexdigest()[:32]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").split()
-    except (OSError, ValueError):
-        return []
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        beside.write_text(text, "utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _is_used(folder: Path) -> bool:

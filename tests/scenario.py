@@ -48,7 +48,8 @@ class Scenario:
             self.server = self._ending.enter_context(serving(**settings))
             return ""
         if words[0] == "aml-serve":
-            done = run(self._home, *words[1:], settings={**self._settings, **given})
+            port = {} if self.server is None else {"SERVE_PORT": str(self.server.port)}
+            done = run(self._home, *words[1:], settings={**self._settings, **port, **given})
             assert done.returncode == 0, done.stderr.decode()
             return done.stdout.decode().strip()
         assert words[0] == "curl"

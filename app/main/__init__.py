@@ -9,16 +9,17 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import __version__
 from app.auth import Auth
+from app.catalog import Catalog
 from app.catalog.desired import DesiredFile
 from app.ids import IdSource
 from app.main.gauges import gauges
@@ -78,27 +79,33 @@ def create_app(
     watch = Watch(settings, parts.catalog, desired)
     background = [watch.run] if siblings is None else [watch.run, share]
     lifespan = _lifespan(parts, auth, background, end)
-    ids = IdSource()
     rest = FastAPI(
         title="aml-serve", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
         redirect_slashes=False, lifespan=lifespan,
     )  # fmt: skip
-    rest.include_router(
-        health.router(
-            parts.catalog, auth, draining, prometheus.text, metrics_open=settings.metrics_open
-        )
+    of_health = health.router(
+        parts.catalog, auth, draining, prometheus.text, metrics_open=settings.metrics_open
     )
     of_admins = Admin(parts.catalog, desired, watch.look, _admins(settings))
-    rest.include_router(admin.router(of_admins))
+    ids = IdSource()
+    _route(rest, [of_health, admin.router(of_admins)], parts.catalog, auth, ids)
+    score = ScoreEndpoint(parts.engine, parts.catalog, auth, ids)
+    return Front(score, rest, exporters, draining)
+
+
+def _route(
+    rest: FastAPI, routers: Iterable[APIRouter], catalog: Catalog, auth: Auth, ids: IdSource
+) -> None:
+    """All routes but those of scoring, how they fail, and the pages that describe all."""
+    for router in routers:
+        rest.include_router(router)
     failures.answer_errors(rest, ids)
 
     def document() -> dict[str, Any]:
         base = get_openapi(title=rest.title, version=rest.version, routes=rest.routes)
-        return openapi.describe(base, parts.catalog, with_keys=not auth.is_open)
+        return openapi.describe(base, catalog, with_keys=not auth.is_open)
 
     console.mount(rest, document, auth)
-    score = ScoreEndpoint(parts.engine, parts.catalog, auth, ids)
-    return Front(score, rest, exporters, draining)
 
 
 def _auth(settings: Settings) -> Auth:

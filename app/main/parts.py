@@ -71,33 +71,11 @@ def build(settings: Settings) -> Parts:
     crashes.open()
     loader = Loader(store, workers, memory, crashes)
     pool = Pool(store, loader, loaders, budget_bytes=model_bytes)
-    named = settings.named_models
     access = sources.access(settings)
-    registries = sources.registries(settings, access)
-    is_local = isinstance(registries["default"], LocalRegistry)
     back = settings.step_back
     outcomes = None if back is None else Outcomes(back.margin, back.window_s)
-    catalog = Catalog(
-        registries,
-        pool,
-        loaders,
-        wanted=None
-        if is_local and not named
-        else [sources.wanted(m, settings) for m in named or ()],
-        options=Options(trust=sources.trust(settings, None, ())),
-        default_model=settings.default_model,
-        on_demand=settings.on_demand,
-        on_demand_match=settings.on_demand_match,
-        refresh_s=settings.refresh_s,
-        outcomes=outcomes,
-    )
-    of_client = settings.client_max_in_flight
-    limits = Limits(
-        max_in_flight=_of_pod(settings.max_in_flight, settings),
-        client_max_in_flight=None if of_client is None else _of_pod(of_client, settings),
-        body_memory_bytes=body_bytes,
-        max_body_bytes=settings.max_body_bytes,
-    )
+    catalog = _catalog(settings, access, pool, loaders, outcomes)
+    limits = _limits(settings, body_bytes)
     shadows = Shadows()
     engine = Engine(
         limits,
@@ -120,6 +98,42 @@ def build(settings: Settings) -> Parts:
         outcomes=outcomes,
         shadows=shadows,
         engine=engine,
+    )
+
+
+def _catalog(
+    settings: Settings,
+    access: Access,
+    pool: Pool,
+    loaders: ThreadPoolExecutor,
+    outcomes: Outcomes | None,
+) -> Catalog:
+    """What is served: all that a local registry has, unless models are named."""
+    registries = sources.registries(settings, access)
+    named = settings.named_models
+    wanted = [sources.wanted(model, settings) for model in named or ()]
+    is_local = isinstance(registries["default"], LocalRegistry)
+    return Catalog(
+        registries,
+        pool,
+        loaders,
+        wanted=None if is_local and not named else wanted,
+        options=Options(trust=sources.trust(settings, None, ())),
+        default_model=settings.default_model,
+        on_demand=settings.on_demand,
+        on_demand_match=settings.on_demand_match,
+        refresh_s=settings.refresh_s,
+        outcomes=outcomes,
+    )
+
+
+def _limits(settings: Settings, body_bytes: int) -> Limits:
+    of_client = settings.client_max_in_flight
+    return Limits(
+        max_in_flight=_of_pod(settings.max_in_flight, settings),
+        client_max_in_flight=None if of_client is None else _of_pod(of_client, settings),
+        body_memory_bytes=body_bytes,
+        max_body_bytes=settings.max_body_bytes,
     )
 
 

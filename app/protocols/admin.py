@@ -100,11 +100,9 @@ class Admin:
         await self.look()
 
     def _told(self, name: str) -> Told:
-        found = [status for status in self.catalog.status() if status.name == name]
-        return {
-            "name": name,
-            "versions": [{"version": s.version, "state": s.state} for s in found],
-        }
+        found = {s.version: s.state for s in self.catalog.status() if s.name == name}
+        versions = [{"version": version, "state": state} for version, state in found.items()]
+        return {"name": name, "versions": versions}
 
 
 def router(admin: Admin) -> APIRouter:
