@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path("/sys/fs/cgroup")
+NOT_OF_THIS_KERNEL = "the kernel does not let"
+"""How the reason of a skip begins that no installation of parts could mend."""
 INTO = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
 
@@ -42,7 +44,7 @@ def limited(limit_bytes: int) -> Iterator[Limited]:
             (ROOT / "cgroup.subtree_control").write_text("+memory")
         folder.mkdir()
     except OSError as error:
-        pytest.skip(f"no control group can be made here ({error.strerror})")
+        pytest.skip(f"{NOT_OF_THIS_KERNEL}: no control group can be made ({error.strerror})")
     try:
         limit = folder / ("memory.max" if is_v2 else "memory.limit_in_bytes")
         limit.write_text(str(limit_bytes))
