@@ -246,3 +246,21 @@ async def test_after_its_first_minutes_the_version_before_is_let_go(parts: Servi
     told(catalog, outcomes, *["model-failed"] * 50)
     assert only(catalog).version == "2"
     await catalog.close()
+
+
+async def test_the_version_before_is_let_go_also_where_nobody_looks_for_newer_ones(
+    parts: Serving,
+) -> None:
+    pool = parts.pool()
+    write_model(parts.folder, "double", "1")
+    outcomes = Outcomes(0.05, 0.0, look_s=0.01)
+    catalog = parts.catalog(Wanted("double"), outcomes=outcomes, pool=pool)
+    catalog.start()
+    await until(lambda: catalog.is_ready)
+    before = (await catalog.find("double")).ref
+    write_model(parts.folder, "double", "2")
+    await catalog.refresh(is_asked_for=True)
+
+    await until(lambda: pool.peek(before) is None)
+    assert only(catalog).version == "2"
+    await catalog.close()

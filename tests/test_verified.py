@@ -78,8 +78,10 @@ def test_of_a_single_file_its_own_sum_will_do(folder: Path, tmp_path: Path) -> N
     (folder / "README.md").unlink()
     own = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
 
-    bring(folder, Details(tags={"sha256": own}), tmp_path)
+    assert own != manifest.digest(folder)
+    assert bring(folder, Details(tags={"sha256": own}), tmp_path).digest == manifest.digest(folder)
 
 
 def test_a_tag_that_is_no_digest_says_nothing(folder: Path, tmp_path: Path) -> None:
-    bring(folder, Details(tags={"sha256": "see the wiki"}), tmp_path)
+    found = bring(folder, Details(tags={"sha256": "see the wiki"}), tmp_path)
+    assert found.digest == manifest.digest(folder)

@@ -76,6 +76,8 @@ class Catalog:
         """Begin to load what is to be preloaded; returns at once."""
         self._spawn(self._discover() if self._is_discovering else self._outlook.reach())
         self._keep(self._entries)
+        if self._outcomes is not None:
+            self._spawn(self._outcomes.keep())
         if self._refresh_s:
             self._spawn(self._keep_fresh(self._refresh_s))
 
@@ -283,8 +285,6 @@ class Catalog:
         while True:
             await asyncio.sleep(refresh_s * random.uniform(0.9, 1.1))  # noqa: S311  # no secret
             await self.refresh()
-            if self._outcomes is not None:
-                self._outcomes.end_old()
 
     async def _discover(self) -> None:
         """Name every model of the registry, as soon as it can be read."""

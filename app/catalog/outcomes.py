@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 LEAST_FAILURES: Final = 5
 """Fewer tell nothing of a rate."""
+LOOK_S: Final = 1.0
 _MODEL_FAILED: Final = "model-failed"
 """The code of what counts: the model's own code raised. Not what a client did wrong, nor drift."""
 
@@ -44,8 +46,9 @@ class _Watch:
 class Outcomes:
     """An exporter that watches each version for a while after it took over."""
 
-    def __init__(self, margin: float, window_s: float) -> None:
+    def __init__(self, margin: float, window_s: float, *, look_s: float = LOOK_S) -> None:
         """A failure rate above that of the version before by `margin` is too much."""
+        self._look_s = look_s
         self._margin = margin
         self._window_s = window_s
         self._by_ref: dict[ModelRef, Outcome] = {}
@@ -82,8 +85,14 @@ class Outcomes:
             if ref in self._watches:
                 self._judge(ref, outcome)
 
+    async def keep(self) -> None:
+        """Let go of what was watched for long enough, until this is cancelled."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            self.end_old()
+
     def end_old(self) -> None:
-        """Let go of what was watched for long enough; called now and then."""
+        """Let go of what was watched for long enough."""
         now = time.monotonic()
         for ref, watch in list(self._watches.items()):
             if now >= watch.until:
