@@ -28,6 +28,10 @@ class Deadline:
         self._has_passed = False
         self._handle: asyncio.TimerHandle | None = None
 
+    def left_s(self) -> float:
+        """Until it passes; below 0 afterwards."""
+        return self._timeout_s - self._trace.age_s()
+
     def lower(self, timeout_s: float | None) -> None:
         """It is `timeout_s` after its begin, if that is sooner."""
         if timeout_s is not None and timeout_s < self._timeout_s:
@@ -72,8 +76,7 @@ class Deadline:
             task = asyncio.current_task()
             assert task is not None
             self._task, self._cancels = task, task.cancelling()
-        left_s = self._timeout_s - self._trace.age_s()
-        self._handle = asyncio.get_running_loop().call_later(max(0.0, left_s), self._pass)
+        self._handle = asyncio.get_running_loop().call_later(max(0.0, self.left_s()), self._pass)
 
     def _end(self) -> bool:
         """Whether it has passed, and nobody else has cancelled the task (asyncio.Task.uncancel)."""

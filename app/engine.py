@@ -93,13 +93,16 @@ class Engine:
 
     async def _infer(self, query: Query, codec: Codec, trace: Trace, deadline: Deadline) -> Reply:
         with self._limits.admit(query.caller) as slot:
+            loaded = self._at_hand(query)
+            if loaded is not None:
+                self._line_up(loaded, trace, deadline)
             body = await slot.read(query.receive, query.content_length)
             is_large = len(body) >= LARGE_BODY_BYTES
 
             trace.enter("model")
-            loaded = self._at_hand(query) or await self._find(query, codec, body)
-            trace.ref = loaded.ref
-            deadline.lower(loaded.timeout_s)
+            if loaded is None:
+                loaded = await self._find(query, codec, body)
+                self._line_up(loaded, trace, deadline)
 
             trace.enter("decode")
             if is_large:
@@ -121,6 +124,14 @@ class Engine:
     def _at_hand(self, query: Query) -> Loaded | None:
         """The model that path or query name, when it is in memory."""
         return None if query.name is None else self._catalog.get(query.name, query.version, query)
+
+    def _line_up(self, loaded: Loaded, trace: Trace, deadline: Deadline) -> None:
+        """Raises: Overloaded: it need not wait for what would come too late."""
+        trace.ref = loaded.ref
+        deadline.lower(loaded.timeout_s)
+        if inside := loaded.batcher.inside:
+            wait_s, is_only = loaded.batcher.wait_s(), self._catalog.serves_one
+            self._limits.line_up(inside, wait_s, deadline.left_s(), is_only=is_only)
 
     async def _find(self, query: Query, codec: Codec, body: bytes) -> Loaded:
         """By path or query, else by the body, else the default one."""

@@ -1,7 +1,8 @@
-"""Who gets in, with how much: requests in flight, bytes of bodies."""
+"""Who gets in, with how much: requests in flight, bytes of bodies, time left to wait."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
@@ -22,6 +23,9 @@ LARGE_BODY_BYTES: Final = 128 * 1024
 """Bodies from here on are read in turns, decoded in a thread, and not predicted on the loop."""
 _TURNS_BYTES: Final = 2 * 1024**2
 """Of large bodies that are read or decoded at once."""
+_SHARE: Final = 4
+"""Times as many places as are free one model may have, so that others always find some."""
+_MOST_RETRY_S: Final = 60
 
 
 class Limits:
@@ -68,6 +72,33 @@ class Limits:
         if caller is not None:
             self._of_caller[caller] += 1
         return Slot(self, caller)
+
+    def line_up(self, inside: int, wait_s: float, left_s: float, *, is_only: bool) -> None:
+        """Let a request that is inside wait for its model, where that may be of use.
+
+        Args:
+            inside: requests that the model has already.
+            wait_s: what this one will wait at least.
+            left_s: its time until the deadline.
+            is_only: no other model is served.
+
+        Raises:
+            Overloaded: its turn would come too late, or the model has all the places it may.
+        """
+        if wait_s > left_s:
+            self.shed += 1
+            raise Overloaded(
+                f"requests of about {wait_s:.1f} s wait for this model, and the deadline is in "
+                f"{max(0.0, left_s):.1f} s",
+                retry_after_s=min(_MOST_RETRY_S, math.ceil(wait_s - left_s)),
+            )
+        free = self._max_in_flight - self.in_flight + 1
+        if not is_only and inside > _SHARE * free:
+            self.shed += 1
+            raise Overloaded(
+                f"{inside} requests wait for this model, as many as may while others are served",
+                retry_after_s=1,
+            )
 
     def leave(self, caller: str | None, body_bytes: int) -> None:
         """Count one request, and the bytes of its body, out."""

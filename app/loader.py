@@ -6,7 +6,6 @@ Not here: which models are in memory (`pool`).
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -202,7 +201,8 @@ class Loader:
             self._workers,
             max_rows=max_rows if verdict.joinable else 1,
             threads=self._threads(options, stated),
-            expected_s=verdict.predict_s if model.is_steady else math.inf,
+            expected_s=verdict.predict_s,
+            is_steady=model.is_steady,
         )
 
     def _threads(self, options: Options, stated: Manifest) -> int:

@@ -52,6 +52,22 @@ class Deadly(Odd):
         ctypes.string_at(0)
 
 
+class Slow(Odd):
+    """Takes the seconds of its first column: sleeps, or computes where the second one is 1."""
+
+    def __init__(self, n_features_in_: int = 2) -> None:
+        super().__init__(n_features_in_)
+
+    def predict(self, rows: Any) -> Any:
+        seconds, computes = np.asarray(rows, dtype=float)[0]
+        until = time.monotonic() + seconds
+        square = np.ones((500, 500))
+        while computes and time.monotonic() < until:
+            square @ square
+        time.sleep(max(0.0, until - time.monotonic()))
+        return np.asarray(rows, dtype=float)[:, 0]
+
+
 class Threads(Odd):
     """How many threads linear algebra uses here at most."""
 

@@ -316,7 +316,7 @@ async def test_the_phases_of_a_failed_request_add_up_and_end_where_it_failed(
 
     assert phase in trace.phases
     assert sum(trace.phases.values()) == pytest.approx(trace.duration_s)
-    assert (trace.ref is None) == (error not in (BadRequest, SchemaMismatch, ModelFailed))
+    assert (trace.ref is None) == (error is ModelNotFound)
 
 
 async def test_the_trace_of_an_answer_tells_each_phase_and_the_rows(parts: Serving) -> None:
@@ -342,6 +342,60 @@ async def test_the_door_is_shut_before_the_body_is_read(parts: Serving) -> None:
     await first
 
     assert caught.value.retry_after_s == 1
+
+
+async def test_who_could_not_be_answered_in_time_is_refused_at_once(parts: Serving) -> None:
+    write_model(parts.folder, "one", manifest="batching: {max_rows: 1}\nthreads: 1")
+    engine = parts.engine(parts.catalog())
+    assert await ask(engine, query(ONE, "one")) == [[2.0]]
+    model = parts.models["one"]
+    model.gate.clear()
+    model.entered.clear()
+    slow = asyncio.create_task(ask(engine, query(ONE, "one")))
+    await asyncio.to_thread(model.entered.wait)
+    await asyncio.sleep(0.4)
+    model.gate.set()
+    await slow  # its calls take 50 ms and more, by what is known now
+    model.gate.clear()
+    waiting = [asyncio.create_task(ask(engine, query(ONE, "one"))) for _ in range(30)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded, match=r"requests of about 1\.\d s wait.* in 0\.2 s") as caught:
+        await ask(engine, query(ONE, "one", timeout_s=0.25, receive=never))
+    assert caught.value.retry_after_s in (1, 2)
+    model.gate.set()
+    assert await asyncio.gather(*waiting) == [[[2.0]]] * 30
+
+
+async def test_one_slow_model_leaves_places_for_the_others(parts: Serving) -> None:
+    write_model(parts.folder, "slow")
+    write_model(parts.folder, "quick")
+    catalog = parts.catalog(Wanted("slow"), Wanted("quick"))
+    engine = parts.engine(catalog, max_in_flight=20)
+    for name in ("slow", "quick"):
+        assert await ask(engine, query(ONE, name)) == [[2.0]]
+    parts.models["slow"].gate.clear()
+    asked = [asyncio.create_task(ask(engine, query(ONE, "slow"))) for _ in range(30)]
+    done, waiting = await asyncio.wait(asked, timeout=0.05)
+
+    assert {str(task.exception()) for task in done} == {
+        "17 requests wait for this model, as many as may while others are served"
+    }
+    assert len(waiting) == 17
+    assert await ask(engine, query(ONE, "quick")) == [[2.0]]
+    parts.models["slow"].gate.set()
+    assert await asyncio.gather(*waiting) == [[[2.0]]] * 17
+
+
+async def test_the_only_model_may_have_all_places(parts: Serving) -> None:
+    engine, model = await ready(parts, max_in_flight=20)
+    model.gate.clear()
+    asked = [asyncio.create_task(ask(engine, query(ONE))) for _ in range(30)]
+    _, waiting = await asyncio.wait(asked, timeout=0.05)
+
+    assert len(waiting) == 20
+    model.gate.set()
+    await asyncio.wait(waiting)
 
 
 async def test_a_caller_with_too_many_requests_is_told_429_and_others_get_in(

@@ -206,7 +206,7 @@ async def test_the_operator_goes_before_the_manifest_and_that_before_the_default
     loaded = await load(parts.pool(), parts, "e", options)
 
     assert loaded.timeout_s == timeout_s
-    assert loaded.batcher._max_rows == max_rows
+    assert loaded.batcher.max_rows == max_rows
 
 
 async def test_closing_ends_loads_that_wait_for_a_thread(parts: Serving) -> None:

@@ -117,8 +117,9 @@ def test_the_log_has_a_line_for_each_request_in_the_form_asked_for(form: str) ->
 class Load:
     """Clients that score on connections of their own until told to stop."""
 
-    def __init__(self, server: Server, clients: int) -> None:
+    def __init__(self, server: Server, clients: int, *, keep_alive: bool = True) -> None:
         self._url = f"{server.url}/score/{CLAIM}"
+        self._headers = {} if keep_alive else {"Connection": "close"}
         self._is_over = threading.Event()
         self.outcomes: Counter[str] = Counter()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
@@ -134,7 +135,9 @@ class Load:
         with requests.Session() as session:
             while not self._is_over.is_set():
                 try:
-                    answer = session.post(self._url, json={"data": TEXT}, timeout=30)
+                    answer = session.post(
+                        self._url, json={"data": TEXT}, headers=self._headers, timeout=30
+                    )
                     closes = answer.headers.get("connection", "")
                     self.outcomes[f"{answer.status_code} {closes}".strip()] += 1
                 except requests.RequestException as error:
@@ -157,6 +160,23 @@ def test_a_drained_server_fails_no_request_and_exits_cleanly(workers: str) -> No
     assert (accepted.status_code, accepted.headers["connection"]) == (200, "close")
     assert set(load.outcomes) <= {"200", "200 close"}
     assert load.outcomes["200 close"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_endpoint_that_is_removed_five_seconds_late_fails_no_request(workers: str) -> None:
+    with serving(SERVE_MODELS=CLAIM, SERVE_DRAIN_S="6", SERVE_WORKERS=workers) as server:
+        load = Load(server, 4)
+        new = Load(server, 2, keep_alive=False)
+        time.sleep(1)
+        server.send_signal(signal.SIGTERM)
+        time.sleep(5)  # nobody has told the load balancer yet
+        load.stop()
+        new.stop()
+        assert server.process.wait(30) == 0
+    assert set(load.outcomes) == {"200", "200 close"}
+    assert set(new.outcomes) <= {"200", "200 close"}
+    assert min(load.outcomes["200 close"], new.outcomes["200 close"]) > 100
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

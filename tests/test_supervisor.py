@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -150,6 +151,38 @@ def test_a_killed_worker_is_started_again_and_its_counts_stay() -> None:
     assert totals == [5, 5, 6]
     assert second in again
     assert first not in again
+
+
+@pytest.mark.long
+def test_of_four_workers_one_of_which_was_killed_the_metrics_are_the_sum() -> None:
+    asked = {200: {"data": TEXT}, 400: {"nothing": 1}, 422: {"data": 5}}
+    with serving(SERVE_WORKERS="4", SERVE_MODELS=CLAIM) as server:
+        until(lambda: server.log().count(READY) == 4)
+        sent = Counter[int]()
+        for number in range(200):
+            status = (200, 400, 422)[number % 3]
+            url = f"{server.url}/score/{CLAIM}"
+            sent[requests.post(url, json=asked[status], timeout=30).status_code] += 1
+            if number == 99:
+                time.sleep(1.5)  # what was counted is told by now
+                os.kill(workers(server)[2], signal.SIGKILL)
+        until(lambda: server.log().count(READY) == 5)
+        until(lambda: by_status(server) == sent)
+        told = by_status(server)
+
+    assert told == sent == {200: 67, 400: 67, 422: 66}
+
+
+def by_status(server: Server) -> Counter[int]:
+    """Requests for scores that /metrics counts."""
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
+    found = Counter[int]()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            is_count = sample.name == "http_server_request_duration_seconds_count"
+            if is_count and sample.labels["route"] == "/score/{model}":
+                found[int(sample.labels["status"])] += int(sample.value)
+    return found
 
 
 def test_the_workers_end_with_a_supervisor_that_is_killed() -> None:

@@ -2,7 +2,8 @@
 
 Greedy, without a timer: an idle thread starts at once, what arrives meanwhile is the next batch.
 All state changes on the event loop; threads only compute. `batcher` has the calls of one model,
-`workers` the threads of all, `calls` what goes between them.
+`backlog` those of them that wait, `workers` the threads of all, `lanes` who of all is next, `calls`
+what goes between them.
 """
 
 from app.batching.batcher import Batcher, split

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 
+from app.batching.backlog import Backlog
 from app.batching.calls import Failed, Outcomes, Predicted, Waiting, mark
+from app.batching.lanes import LONG_S
 from app.batching.workers import INLINE_S, Workers
 from app.errors import ModelUnavailable
 from app.telemetry import Trace
@@ -38,16 +39,20 @@ class Batcher:
         max_rows: int,
         threads: int,
         expected_s: float = math.inf,
+        is_steady: bool = True,
     ) -> None:
         """`max_rows` 1: calls are never joined; `threads`: model calls at the same time;
-        `expected_s`: what a call with one row takes; by default it may be anything."""
+        `expected_s`: what a call with one row takes, by default nobody knows; `is_steady`: as
+        that of the model."""
         self._model = model
         self._label = label
         self._workers = workers
-        self._max_rows = max_rows
-        self._idle = min(threads, workers.threads)
-        self._waiting: deque[Waiting] = deque()
-        self._expected_s = expected_s
+        self._threads = self._idle = min(threads, workers.threads)
+        self.max_rows = max_rows
+        self._backlog = Backlog(max_rows)
+        self._running = 0
+        self._expected_s = expected_s if is_steady else math.inf
+        self._call_s = expected_s if math.isfinite(expected_s) else 0.0
 
     def predict_now(self, batch: Batch, outputs: tuple[str, ...], trace: Trace) -> Predicted | None:
         """As `predict`, on the loop, where a hop to a thread would take longer than the call; None
@@ -78,7 +83,7 @@ class Batcher:
             raise ModelUnavailable(_STOPPING, retry_after_s=1)
         trace.enter("queue")
         waiting = Waiting(batch, outputs, trace)
-        self._waiting.append(waiting)
+        self._backlog.add(waiting)
         if self._idle:
             self._workers.offer(self)
         try:
@@ -88,27 +93,30 @@ class Batcher:
             raise
 
     @property
+    def inside(self) -> int:
+        """Calls that wait or run in a thread."""
+        return len(self._backlog) + self._running
+
+    def wait_s(self) -> float:
+        """How long a call that comes now will wait at least, as calls took of late."""
+        return self._backlog.model_calls * self._call_s / self._threads
+
+    @property
     def may_run(self) -> bool:
         """A call waits, and one more model call is allowed."""
-        return self._idle > 0 and bool(self._waiting)
+        return self._idle > 0 and len(self._backlog) > 0
+
+    @property
+    def is_long(self) -> bool:
+        """Calls took long of late."""
+        return self._call_s >= LONG_S
 
     def take(self) -> list[Waiting]:
         """The first live call and those that may be joined to it, in order of arrival."""
-        group: list[Waiting] = []
-        passed: list[Waiting] = []
-        rows = 0
-        while self._waiting and (not group or rows < self._max_rows):
-            waiting = self._waiting.popleft()
-            if waiting.future.done():
-                continue
-            if group and not self._joins(group[0], waiting, rows):
-                passed.append(waiting)
-                continue
-            group.append(waiting)
-            rows += waiting.batch.rows
-        self._waiting.extendleft(reversed(passed))
+        group = self._backlog.take()
         if group:
             self._idle -= 1
+            self._running += len(group)
             for waiting in group:
                 waiting.taken_at = time.perf_counter()
         return group
@@ -126,35 +134,29 @@ class Batcher:
     def give(self, group: list[Waiting], outcomes: Outcomes) -> None:
         """Back on the loop: each caller its own; after a failed joint call each waits again."""
         self._idle += 1
+        self._running -= len(group)
         if not outcomes:
-            for waiting in reversed(group):
+            for waiting in group:
                 waiting.is_alone, waiting.taken_at = True, None
-                self._waiting.appendleft(waiting)
+            self._backlog.put_back(group)
             return
         first = outcomes[0]
-        self._learn(first, first.ended_at - first.started_at)
+        spent_s = first.ended_at - first.started_at
+        self._call_s = _nearer(self._call_s, spent_s)
+        self._learn(first, spent_s)
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.settle(outcome)
 
     def refuse(self) -> None:
         """Answer all that wait that they will not be served."""
-        while self._waiting:
-            future = self._waiting.popleft().future
-            if not future.done():
-                future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
+        for waiting in self._backlog.empty():
+            if not waiting.future.done():
+                waiting.future.set_exception(ModelUnavailable(_STOPPING, retry_after_s=1))
 
     def _learn(self, outcome: Predicted | Failed, spent_s: float) -> None:
-        """What a call with one row takes when nothing holds it up: short ones count for more."""
+        """What a call with one row takes when nothing holds it up."""
         if outcome.batch_rows <= _INLINE_ROWS and self._expected_s != math.inf:
-            change_s = min(spent_s, 2 * INLINE_S) - self._expected_s
-            self._expected_s += change_s / (2 if change_s < 0 else 8)
-
-    def _joins(self, first: Waiting, other: Waiting, rows: int) -> bool:
-        return (
-            rows + other.batch.rows <= self._max_rows
-            and first.key == other.key
-            and not (first.is_alone or other.is_alone)
-        )
+            self._expected_s = _nearer(self._expected_s, min(spent_s, 2 * INLINE_S))
 
     def _leave(self, waiting: Waiting) -> None:
         """The caller has gone: its rows need not stay in memory until their turn would come."""
@@ -164,7 +166,7 @@ class Batcher:
             waiting.trace.enter("predict", waiting.taken_at)
         else:
             with suppress(ValueError):  # passed over by `take` a moment ago
-                self._waiting.remove(waiting)
+                self._backlog.remove(waiting)
 
     def _run_joint(self, group: list[Waiting]) -> Outcomes:
         batch = Batch.join([waiting.batch for waiting in group])
@@ -187,6 +189,12 @@ class Batcher:
             # Not the error itself: its traceback would keep the rows in memory.
             return Failed(type(error).__name__, started_at, ended_at, rows)
         return Predicted(prediction, started_at, time.perf_counter(), rows)
+
+
+def _nearer(expected_s: float, spent_s: float) -> float:
+    """What is expected after a call that took `spent_s`: short ones count for more."""
+    change_s = spent_s - expected_s
+    return expected_s + change_s / (2 if change_s < 0 else 8)
 
 
 def split(prediction: Prediction, rows: Sequence[int]) -> list[Prediction]:

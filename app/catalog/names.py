@@ -14,7 +14,7 @@ from functools import partial
 
 from app.catalog.desired import Desires
 from app.catalog.entry import FIRST_RETRY_S, Entry
-from app.catalog.lineup import Asker, Lineup
+from app.catalog.lineup import Asker
 from app.catalog.lookups import UNKNOWN_S, LookUps
 from app.catalog.outcomes import Outcomes
 from app.catalog.outlook import Outlook
@@ -120,6 +120,11 @@ class Catalog:
         """Of the models served, sorted."""
         return list(self._entries.names)
 
+    @property
+    def serves_one(self) -> bool:
+        """There is one name, and no other."""
+        return len(self._entries.names) == 1
+
     def default_name(self) -> str | None:
         """The model of requests that name none, if there is one.
 
@@ -142,14 +147,7 @@ class Catalog:
             version: exact, or a label.
             asker: tells which version answers, where several share the traffic.
         """
-        if version is None:
-            split = self._lineups.split(name)
-            if split is not None:
-                return self._share(name, split, asker)
-        else:
-            version = self._lineups.version(name, version)
-        entry = self._entries.get(name, version)
-        return None if entry is None else entry.get()
+        return self._roster.get(name, version, asker)
 
     async def find(
         self, name: str, version: str | None = None, asker: Asker | None = None
@@ -207,15 +205,6 @@ class Catalog:
         for entry in entries:
             if entry.is_awaited:
                 self._spawn(entry.keep())
-
-    def _share(self, name: str, split: Lineup, asker: Asker | None) -> Loaded | None:
-        """The first of those that may answer which is in memory."""
-        for version in split.order(asker):
-            entry = self._entries.at(name, version)
-            loaded = None if entry is None else entry.get()
-            if loaded is not None:
-                return loaded
-        return None
 
     def status(self) -> list[Status]:
         """Of all names and versions, in order; without what a request names and nobody has seen."""

@@ -1,4 +1,5 @@
-"""What is served: that which the settings list, and over it what an administrator asked for."""
+"""What is served: that which the settings list, and over it what an administrator asked for; and
+which of it answers."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from dataclasses import replace
 from app.catalog.desired import Desires
 from app.catalog.entries import Entries
 from app.catalog.entry import Entry
-from app.catalog.lineup import Lineups
+from app.catalog.lineup import Asker, Lineup, Lineups
 from app.catalog.status import Wanted
-from app.pool import Options, Pool
+from app.pool import Loaded, Options, Pool
 from app.registries import Registry
 from app.tensors import ModelRef
 
@@ -51,6 +52,26 @@ class Roster:
         """What an administrator asks for goes over what is listed; gives the new entries."""
         self.desires = desires
         return self._arrange()
+
+    def get(self, name: str, version: str | None, asker: Asker | None) -> Loaded | None:
+        """As `Catalog.get`."""
+        if version is None:
+            split = self.lineups.split(name)
+            if split is not None:
+                return self._share(name, split, asker)
+        else:
+            version = self.lineups.version(name, version)
+        entry = self.entries.get(name, version)
+        return None if entry is None else entry.get()
+
+    def _share(self, name: str, split: Lineup, asker: Asker | None) -> Loaded | None:
+        """The first of those that may answer which is in memory."""
+        for version in split.order(asker):
+            entry = self.entries.at(name, version)
+            loaded = None if entry is None else entry.get()
+            if loaded is not None:
+                return loaded
+        return None
 
     def ask(self, name: str, version: str | None) -> Entry:
         """An entry for what only a request named; as its name, if that is there already."""

@@ -125,7 +125,8 @@ class Settings(BaseSettings):
     timeout_s: Timeout = 60.0
     """Seconds that a request may take, from its first byte to its answer."""
     max_in_flight: Count = 512
-    """Requests that are answered or wait, per pod."""
+    """Requests that are answered or wait, per pod; of several models one has at most four times as
+    many as are free."""
     client_max_in_flight: Count | None = None
     """Requests that are answered or wait, per credential; None is no limit of its own."""
     drain_s: Pause = 0.0
@@ -135,7 +136,7 @@ class Settings(BaseSettings):
     workers: Count = 1
     """Processes that answer at the same address; what is told per pod is divided among them."""
     threads: Count | None = None
-    """Threads that models run in, per pod; None is the CPU quota."""
+    """Threads that models run in, per pod, and as many more for long calls; None is the CPU quota."""
     api_keys: ApiKeys | None = None
     """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
     api_keys_file: ReadablePath | None = None
