@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     workers: Count = 1
     """Processes that answer at the same address; what is told per pod is divided among them."""
     threads: Count | None = None
-    """Threads that models run in, per pod, and as many more for long calls; None is the CPU quota."""
+    """Threads that models run in, per pod, as many more for long calls; None is the CPU quota."""
     api_keys: ApiKeys | None = None
     """Keys that callers may show, comma-separated; None, and no file of them, is open to all."""
     api_keys_file: ReadablePath | None = None
