@@ -1,7 +1,8 @@
-"""What registries told of the models in the store, so that it is known while they are away.
+"""What is known of the models in the store after a restart, and while registries are away.
 
-details/KEY/NAME/VERSION    of a version, as JSON
+details/KEY/NAME/VERSION    what its registry told of a version, as JSON
 latest/KEY/NAME             versions that were the newest, one a line, the last one first
+answering/KEY/NAME          which version answered last, as JSON
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import json
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,18 @@ from app.registries import Details, is_name
 
 _KEPT: Final = 5
 """Newest versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Which version answers for a name where the newest may not."""
+
+    version: str = ""
+    """The last one that did; empty: none yet."""
+    refused: str = ""
+    """A newer one that failed too often; empty: none."""
+    reason: str = ""
+    """Of the refusal, for people."""
 
 
 class Notes:
@@ -58,6 +72,21 @@ class Notes:
             text = "\n".join([version, *others[: _KEPT - 1]])
             with suppress(OSError):
                 _write(self._folder / "latest" / key / name, text)
+
+    def answering(self, key: str, name: str) -> Answering:
+        """As it was written; nothing when it cannot be read."""
+        try:
+            told = json.loads((self._folder / "answering" / key / name).read_bytes())
+            return Answering(**{part: str(told[part]) for part in told})
+        except (OSError, ValueError, TypeError):
+            return Answering()
+
+    def write_answering(self, key: str, name: str, answering: Answering) -> None:
+        """Best effort: without it a restart tries the newest."""
+        if is_name(name) and answering != self.answering(key, name):
+            text = json.dumps(dataclasses.asdict(answering))
+            with suppress(OSError):
+                _write(self._folder / "answering" / key / name, text)
 
     def _details(self, key: str, name: str, version: str) -> Path:
         return self._folder / "details" / key / name / version

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from app.errors import ModelUnavailable, ServingError
 from app.loader import DEFAULT_MAX_ROWS, DEFAULTS, Loaded, Loader, Options
 from app.memory import Size, give_back
+from app.notes import Answering
 from app.registries import Registry
 from app.room import Room
 from app.store import Store
@@ -60,6 +61,14 @@ class Pool:
     async def newest(self, name: str, registry: Registry) -> ModelRef:
         """As the registry says now. Raises: ModelNotFound, RegistryUnavailable."""
         return await run_in(self._loaders, self._store.newest, name, registry)
+
+    async def answering(self, name: str, registry: Registry) -> Answering:
+        """Which version answered for `name` last, in any process."""
+        return await run_in(self._loaders, self._store.answering, name, registry)
+
+    def write_answering(self, name: str, registry: Registry, answering: Answering) -> None:
+        """Have it written, in a loading thread."""
+        self._loaders.submit(self._store.write_answering, name, registry, answering)
 
     def release(self, ref: ModelRef) -> None:
         """Drop it; requests inside keep theirs."""

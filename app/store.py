@@ -22,7 +22,7 @@ from typing import Final
 
 from app.errors import ModelInvalid, ModelUnavailable, RegistryUnavailable
 from app.locks import Lease, locked
-from app.notes import Notes
+from app.notes import Answering, Notes
 from app.registries import Details, Progress, Registry, is_name, nobody
 from app.tensors import ModelRef
 
@@ -86,6 +86,14 @@ class Store:
         if self._published(ref, registry).is_dir():
             self._notes.write_newest(registry.key, name, ref.version)
         return ref
+
+    def answering(self, name: str, registry: Registry) -> Answering:
+        """Which version answered for `name` before this process began, or says another one."""
+        return self._notes.answering(registry.key, name)
+
+    def write_answering(self, name: str, registry: Registry, answering: Answering) -> None:
+        """It does now."""
+        self._notes.write_answering(registry.key, name, answering)
 
     def is_warm(self, registry: Registry) -> bool:
         """Some model of it is here."""

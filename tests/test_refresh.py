@@ -165,6 +165,25 @@ async def test_newer_versions_are_looked_for_in_the_background(parts: Serving) -
     await catalog.close()
 
 
+async def test_models_that_come_into_a_folder_of_which_all_are_served_are_loaded_too(
+    parts: Serving,
+) -> None:
+    write_model(parts.folder, "double")
+    catalog = parts.catalog(all_models=True, refresh_s=0.01)
+    catalog.start()
+    await until(lambda: catalog.is_ready)
+    assert catalog.default_name() == "double"
+    write_model(parts.folder, "later")
+
+    await until(lambda: catalog.get("later"))
+    assert catalog.is_ready
+    assert catalog.names() == ["double", "later"]
+    parts.registry.is_away = True
+    await until(lambda: catalog.registry_errors > 1)
+    assert catalog.names() == ["double", "later"]
+    await catalog.close()
+
+
 def told(catalog: Catalog, outcomes: Outcomes, *codes: str) -> None:
     """Requests to what answers now, that ended so."""
     for code in codes:

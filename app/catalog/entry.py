@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
+from app.catalog.refusal import Refusal, answering
 from app.catalog.status import State, Status, Wanted
-from app.errors import ModelNotFound, ModelUnavailable, ServingError
+from app.errors import ModelNotFound, ModelUnavailable, RegistryUnavailable, ServingError
 from app.pool import Loaded, Pool
 from app.registries import Registry
 from app.tensors import ModelRef
@@ -21,18 +21,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
-_REFUSED_S: Final = 600.0
-"""A version that was refused is tried again then: not its files change, but what is around may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A version that was loaded beside one that answers, and may not take its place."""
-
-    ref: ModelRef
-    reason: str
-    next_try_at: float
-    """`time.monotonic()` seconds."""
 
 
 class Entry:
@@ -165,6 +153,8 @@ class Entry:
         try:
             newest = await self._pool.newest(wanted.name, self.registry)
             self._stale = ""
+            if not is_asked_for:
+                await self._heed(newest)
             if newest != current and (is_asked_for or not self._is_refused(newest)):
                 await self._switch(current, newest)
         except ServingError as error:
@@ -184,8 +174,7 @@ class Entry:
         Nothing when another one answers by now.
         """
         if self.ref == ref:
-            self._refusal = Refusal(ref, reason, math.inf)
-            self.ref = self._good = to
+            self._answer(to, Refusal.until_asked_for(ref, reason))
 
     def peek(self) -> Loaded | None:
         """As `get`, without counting as a use."""
@@ -195,24 +184,31 @@ class Entry:
         """Load `newest` beside `current`; one assignment, and it answers."""
         try:
             loaded = await self._pool.load(newest, self.registry, self.wanted.options, self._tell)
+        except RegistryUnavailable:  # nothing is known of the version yet
+            raise
         except ServingError as error:
             self._refuse(newest, error)
             return
         if self.ref != current:  # somebody else has chosen meanwhile
             return
-        self.ref = self._good = loaded.ref
-        self._refusal = None
+        self._answer(loaded.ref, None)
         logger.info("%s answers in place of version %s", loaded.ref, current.version)
         self._tell_switched(self, current)
 
+    def _answer(self, ref: ModelRef, refusal: Refusal | None) -> None:
+        """`ref` from now on, also in processes that begin later."""
+        self.ref = self._good = ref
+        self._refusal = refusal
+        if self.wanted.version is None:
+            told = answering(ref, refusal)
+            self._pool.write_answering(self.wanted.name, self.registry, told)
+
     def _refuse(self, ref: ModelRef, error: ServingError) -> None:
-        wait_s = max(_REFUSED_S, error.retry_after_s or 0)
-        self._refusal = Refusal(ref, error.message, time.monotonic() + wait_s)
+        self._refusal = Refusal.after(ref, error)
         logger.warning("%s may not answer, the version before goes on: %s", ref, error.message)
 
     def _is_refused(self, ref: ModelRef) -> bool:
-        refusal = self._refusal
-        return refusal is not None and refusal.ref == ref and time.monotonic() < refusal.next_try_at
+        return self._refusal is not None and self._refusal.holds(ref)
 
     async def close(self) -> None:
         """End the try that runs."""
@@ -235,7 +231,7 @@ class Entry:
             return self._failed(ModelUnavailable(text))
         else:
             self._reason, self._failures, self.was_ready = "", 0, True
-            self.ref = self._good = loaded.ref
+            self._answer(loaded.ref, None if loaded.ref == ref else self._refusal)
             return loaded
         finally:
             self._task = None
@@ -243,16 +239,36 @@ class Entry:
 
     async def _load(self, ref: ModelRef) -> Loaded:
         """`ref`, or the version that answered before when it may not."""
-        good, options = self._good, self.wanted.options
+        good, options = self._good or await self._heed(ref), self.wanted.options
         if good is None or good == ref:
             self.ref = ref
             return await self._pool.load(ref, self.registry, options, self._tell)
         if not self._is_refused(ref):
             try:
                 return await self._pool.load(ref, self.registry, options, self._tell)
+            except RegistryUnavailable as error:
+                self._stale = error.message
             except ServingError as error:
                 self._refuse(ref, error)
-        return await self._pool.load(good, self.registry, options, self._tell)
+        try:
+            return await self._pool.load(good, self.registry, options, self._tell)
+        except ServingError as error:
+            refused = self._refusal.reason if self._refusal else self._stale
+            text = f"{refused}; nor can version {good.version} before it: {error.message}"
+            raise ModelUnavailable(text) from error
+
+    async def _heed(self, newest: ModelRef) -> ModelRef | None:
+        """What answered last in any process; `newest` is refused where that stepped back."""
+        if self.wanted.version is not None:
+            return None
+        told = await self._pool.answering(self.wanted.name, self.registry)
+        if not told.version:
+            return None
+        good = replace(newest, version=told.version)
+        if told.refused == newest.version:
+            self.step_back(newest, good, told.reason)
+            self._refusal = Refusal.until_asked_for(newest, told.reason)
+        return good
 
     def _tell(self, step: str) -> None:
         self.step = step

@@ -62,7 +62,7 @@ class Catalog:
         self._outcomes = outcomes
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_discovering = wanted is None
+        self._serves_all = self._is_discovering = wanted is None
         self._was_ready = False
         self._errors = 0
         self._outlook = Outlook(next(iter(registries.values())), pool, loaders, first_retry_s)
@@ -274,13 +274,16 @@ class Catalog:
         while True:
             await asyncio.sleep(refresh_s * random.uniform(0.9, 1.1))  # noqa: S311  # no secret
             await self.refresh()
+            if self._serves_all:
+                await self._discover()
 
     async def _discover(self) -> None:
-        """Name every model of the registry, as soon as it can be read."""
-        names = await self._outlook.names()
-        if not names:
+        """Name every model of the registry, as soon as it can be read; those before stay."""
+        found, before = await self._outlook.names(), self.names()
+        if not found and self._is_discovering:
             logger.warning("there are no models in the registry")
-        self.put([replace(self._roster.unlisted(name), is_preloaded=True) for name in names])
+        if (names := sorted({*found, *before})) != before:
+            self.put([replace(self._roster.unlisted(name), is_preloaded=True) for name in names])
         self._is_discovering = False
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:

@@ -1,4 +1,4 @@
-"""The registry away for a while: what is there is served, marked stale, and catches up by itself."""
+"""The registry away for a while: what is there is served, marked stale, and catches up itself."""
 
 from __future__ import annotations
 
