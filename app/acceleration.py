@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -60,6 +61,15 @@ class Acceleration:
         if self.shadow is None:
             return self.report.told()
         return f"shadow: {self.shadow.told()}; when verified: {self.report.told()}"
+
+    def begin(self) -> None:
+        """The model is checked; what it predicts from now on are answers."""
+        if self.shadow is not None:
+            self.shadow.is_live = True
+
+    def shadow_rows(self) -> Mapping[str, int]:
+        """Outcome of a comparison with the ONNX form -> rows; empty where none is made."""
+        return {} if self.shadow is None else self.shadow.counts()
 
 
 OFF: Final = Acceleration()

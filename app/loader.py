@@ -131,6 +131,7 @@ class Loader:
             schema, verdict = self._checked(ref, found, model, tell)
         if verdict.has_predicted:
             self._crashes.forget(found.digest)
+        acceleration.begin()
         batcher = self._batcher(ref, model, verdict, options, stated, found.digest)
         return Loaded(
             ref=ref,

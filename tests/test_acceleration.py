@@ -28,6 +28,7 @@ from app.tensors import ModelRef
 from app.web.health import _told
 from tests import models
 from tests.models import KINDS, ROWS
+from tests.server import serving as server
 from tests.serving import serving
 
 SAMPLES = Path(__file__).parents[1] / "sample_model"
@@ -191,6 +192,8 @@ def test_other_models_are_served_as_they_are(store: Store, tmp_path: Path) -> No
 
 def test_a_shadowed_model_is_answered_by_scikit_learn(store: Store, tmp_path: Path) -> None:
     model, found = load(store, tree(tmp_path / "m"), "shadow")
+    models.predict(model, ROWS.tolist(), "label")  # a check at load is not counted
+    found.begin()
     answer = models.predict(model, ROWS.tolist(), "label")["label"].tolist()
     ends = time.monotonic() + 10
     while not model.compared and time.monotonic() < ends:
@@ -199,6 +202,18 @@ def test_a_shadowed_model_is_answered_by_scikit_learn(store: Store, tmp_path: Pa
     assert isinstance(model, Shadowed)
     assert answer == KINDS.tolist()
     assert found.told().startswith("shadow: 4 rows compared, 0 differ, 0 left out; when verified:")
+
+
+def test_how_the_onnx_form_agrees_with_scikit_learn_is_counted(tmp_path: Path) -> None:
+    tree(tmp_path / "registry/a/1")
+    (tmp_path / "config.yaml").write_text("models: [{name: a, accelerate: shadow}]")
+    given = {"SERVE_REGISTRY": str(tmp_path / "registry")}
+    with server(SERVE_CONFIG=str(tmp_path / "config.yaml"), **given) as served:
+        served.score("a", ROWS.tolist())
+        line = (
+            'model_shadow_agreement_total{model="a",outcome="agrees",shadow="onnx",version="1"} 4.0'
+        )
+        served.wait_until(lambda: line in served.get("/metrics").text)
 
 
 async def test_the_pool_serves_the_onnx_form_and_readyz_says_so(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from app.catalog import State
+from collections.abc import Iterator
+
+from app.acceleration import OFF
+from app.catalog import State, Status
 from app.main.parts import Parts
 from app.telemetry.gauges import Gauges, ModelGauges, ShadowCount
 
@@ -10,7 +13,8 @@ from app.telemetry.gauges import Gauges, ModelGauges, ShadowCount
 def gauges(parts: Parts, store_bytes: int) -> Gauges:
     """Now; `store_bytes` takes a look at the disk, which not everybody wants."""
     models = []
-    for status in parts.catalog.status():
+    statuses = parts.catalog.status()
+    for status in statuses:
         told = ModelGauges(status.name, status.version, status.state is State.READY)
         if status.loaded is not None:
             loaded = status.loaded
@@ -35,5 +39,15 @@ def gauges(parts: Parts, store_bytes: int) -> Gauges:
         pool_bytes=parts.pool.size_bytes(),
         store_bytes=store_bytes,
         registry_errors=parts.catalog.registry_errors,
-        shadows=[ShadowCount(*key, count) for key, count in parts.shadows.counts.items()],
+        shadows=[
+            *(ShadowCount(*key, count) for key, count in parts.shadows.counts.items()),
+            *(count for status in statuses for count in _of_onnx(status)),
+        ],
     )
+
+
+def _of_onnx(status: Status) -> Iterator[ShadowCount]:
+    """Rows of a model that scikit-learn answers for while its ONNX form is its shadow."""
+    acceleration = status.loaded.acceleration if status.loaded else OFF
+    for outcome, rows in acceleration.shadow_rows().items():
+        yield ShadowCount(status.name, status.version, "onnx", outcome, rows)

@@ -32,12 +32,16 @@ class Shadowed:
         self._places = threading.Semaphore(_WAITING)
         self.signature = reference.signature
         self.is_steady = reference.is_steady
-        self.compared = self.different = self.left_out = 0
+        self.equal = self.different = self.left_out = 0
         """Rows."""
+        self.is_live = False
+        """What is predicted is an answer; not a check at load."""
 
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         """See `Model`."""
         prediction = self._reference.predict(batch, outputs)
+        if not self.is_live:
+            return prediction
         if batch.rows <= _MAX_ROWS and self._places.acquire(blocking=False):
             try:
                 self._thread.submit(self._compare, batch, outputs, prediction)
@@ -47,9 +51,18 @@ class Shadowed:
             self.left_out += batch.rows
         return prediction
 
+    @property
+    def compared(self) -> int:
+        """Rows, equal ones and others."""
+        return self.equal + self.different
+
     def told(self) -> str:
         """What was counted, for people."""
         return f"{self.compared} rows compared, {self.different} differ, {self.left_out} left out"
+
+    def counts(self) -> dict[str, int]:
+        """The same by outcome."""
+        return {"agrees": self.equal, "differs": self.different, "skipped": self.left_out}
 
     def _compare(self, batch: Batch, outputs: tuple[str, ...], wanted: Prediction) -> None:
         """In a thread of its own."""
@@ -60,10 +73,10 @@ class Shadowed:
                 return
             got = self._form.predict(batch, outputs)
             fits = [distances(wanted[name], got[name]) <= self._tolerance for name in outputs]
-            self.different += sum(not all(row) for row in zip(*fits, strict=True))
-            self.compared += batch.rows
+            equal = sum(all(row) for row in zip(*fits, strict=True))
+            self.equal += equal
+            self.different += batch.rows - equal
         except Exception:  # noqa: BLE001  # it must not raise where scikit-learn did not
             self.different += batch.rows
-            self.compared += batch.rows
         finally:
             self._places.release()

@@ -208,7 +208,9 @@ class Steady(Root):
 def shadowed(other: Root) -> Shadowed:
     form: Any = other
     assert hasattr(Form, "predict")
-    return Shadowed(Steady(-1), form, Domain({"x": Numbers(100.0, null=False)}), 1e-6)
+    model = Shadowed(Steady(-1), form, Domain({"x": Numbers(100.0, null=False)}), 1e-6)
+    model.is_live = True
+    return model
 
 
 def settle(model: Shadowed, rows: int) -> None:
