@@ -19,7 +19,7 @@ from app.crashes import Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
-from app.memory import Memory, Size
+from app.memory import Memory, Size, counted
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
@@ -43,6 +43,7 @@ class Options:
     timeout_s: float | None = None
     trust: Trust = EVERYTHING
     accelerate: Mode = "off"
+    memory_bytes: int | None = None
 
 
 DEFAULTS: Final = Options()
@@ -62,6 +63,8 @@ class Loaded:
     details: Details
     digest: str
     size: Size
+    """What it counts as."""
+    measured: Size
     fetch_s: float
     load_s: float
     timeout_s: float | None
@@ -103,7 +106,8 @@ class Loader:
         except ServingError:
             found.lease.close()
             raise
-        return found, self._memory.expected(found.digest, found.size_bytes)
+        declared_bytes = options.memory_bytes or found.manifest.memory_bytes
+        return found, self._memory.expected(found.digest, found.size_bytes, declared_bytes)
 
     def load(
         self,
@@ -142,7 +146,8 @@ class Loader:
             verdict=verdict,
             details=found.details,
             digest=found.digest,
-            size=weighing.size,
+            size=_counted(ref, weighing.size, options, stated),
+            measured=weighing.size,
             fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
@@ -160,6 +165,7 @@ class Loader:
             batcher=self._batcher(
                 loaded.ref, loaded.model, loaded.verdict, options, stated, loaded.digest
             ),
+            size=_counted(loaded.ref, loaded.measured, options, stated),
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
             options=options,
@@ -208,6 +214,10 @@ class Loader:
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""
         return options.threads or stated.threads or self._workers.threads
+
+
+def _counted(ref: ModelRef, measured: Size, options: Options, stated: Manifest) -> Size:
+    return counted(measured, options.memory_bytes or stated.memory_bytes, str(ref))
 
 
 def _headers(ref: ModelRef) -> tuple[tuple[bytes, bytes], ...]:

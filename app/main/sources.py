@@ -82,5 +82,6 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
             timeout_s=model.timeout_s,
             trust=trust(settings, model.registry, model.sha256),
             accelerate=model.accelerate,
+            memory_bytes=model.memory_bytes,
         ),
     )
