@@ -199,7 +199,7 @@ class Loader:
         stated: Manifest,
         digest: str,
     ) -> Batcher:
-        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+        max_rows = most_rows(options, stated)
         if not verdict.has_predicted:
             model = Untried(model, self._crashes, digest, str(ref))
         return Batcher(
@@ -214,6 +214,11 @@ class Loader:
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""
         return options.threads or stated.threads or self._workers.threads
+
+
+def most_rows(options: Options, stated: Manifest) -> int:
+    """Of a joint call, where calls are joined."""
+    return options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
 
 
 def _counted(ref: ModelRef, measured: Size, options: Options, stated: Manifest) -> Size:

@@ -217,7 +217,7 @@ async def test_room_is_made_for_a_declared_size_and_the_operators_goes_before_th
     for name in "abe":
         await load(pool, parts, name)
     assert inside(pool) == "ab"  # with e
-    assert await load(pool, parts, "c", Options(memory_bytes=70_000))
+    await load(pool, parts, "c", Options(memory_bytes=70_000))
 
     assert (inside(pool), pool.peek(ref("e"))) == ("c", None)
     pool.adjust(ref("c"), Options(memory_bytes=50_000))

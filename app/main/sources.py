@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.azure.access import Access, Given
 from app.catalog import Lineup, Wanted
@@ -59,6 +60,14 @@ def trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> T
     is_ours = "://" not in place.url or place.url.startswith(("file:", "azureml://workspace"))
     rule = place.trust or settings.trust or ("all" if is_ours else "pinned")
     return Trust(rule, frozenset(digests))
+
+
+def chosen(name: str, version: str | None, settings: Settings) -> Wanted:
+    """What the operator says of a model that was named by hand; nothing where it is not listed."""
+    listed = [model for model in settings.named_models or () if model.name == name]
+    exact = [model for model in listed if model.version == version] or listed
+    model = exact[0] if exact else ModelSettings(name=name)
+    return wanted(replace(model, version=version or model.version), settings)
 
 
 def wanted(model: ModelSettings, settings: Settings) -> Wanted:
