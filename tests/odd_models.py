@@ -52,6 +52,22 @@ class Deadly(Odd):
         ctypes.string_at(0)
 
 
+class DeadlyToAsk(Odd):
+    """Ends the process when it is asked."""
+
+    def predict(self, rows: Any) -> Any:
+        ctypes.string_at(0)
+
+
+class Slow(Odd):
+    """Takes its time for each row, and tells people about it."""
+
+    def predict(self, rows: Any) -> Any:
+        print("slow")  # noqa: T201
+        time.sleep(0.2 * len(rows))
+        return super().predict(rows)
+
+
 class Threads(Odd):
     """How many threads linear algebra uses here at most."""
 

@@ -22,17 +22,22 @@ Event = Mapping[str, Any]
 
 
 def events(model: str, changed: Mapping[str, str]) -> Iterator[Event]:
-    """What a process tells of `model`, with variables `changed`; it is gone afterwards.
+    """What a process tells of `model`, with variables `changed`; afterwards it is gone, and its
+    temporary files are.
 
     What the model writes to standard output and error is not shown; the last line of it when the
     process does not end well.
     """
     reading, writing = os.pipe()
-    with tempfile.TemporaryFile() as said, open(reading, "rb") as told:
+    with (
+        open(reading, "rb") as told,
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryDirectory(prefix="aml-serve-") as home,
+    ):
         process = subprocess.Popen(  # noqa: S603  # this program itself
             again(COMMAND, model, str(writing), str(os.getpid())),
             pass_fds=(writing,),
-            env={**os.environ, **changed},
+            env={**os.environ, **changed, "TMPDIR": home},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -123,7 +123,7 @@ def _tell_schema(signature: Signature, stated: Manifest, telling: Telling) -> No
     ]
     telling.ok("schema", f"gives {gives}", inputs=told, result=signature.result)
     if stated.schema is None:
-        text = json.dumps(json_schema(signature))
+        text = json.dumps(json_schema(signature)).replace("{}", '{"type": "..."}')
         short = text if len(text) <= _HINT_CHARACTERS else f"{text[:_HINT_CHARACTERS]} ..."
         told_of = "ranges, categories, nulls and examples can be told by a schema.json, as in"
         telling.ok("schema", f"{told_of} {short}", hint=json_schema(signature))
