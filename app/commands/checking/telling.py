@@ -21,8 +21,8 @@ _STEP_OF: Final[Mapping[str, str]] = {
     "app.store": "files",
 }
 """Logger -> the step that its warnings belong to; others belong to the present one."""
-_TOLD_ELSEWHERE: Final = ("app.acceleration", "app.loader")
-"""Loggers whose warnings are findings already."""
+_TOLD_ELSEWHERE: Final = ("app.acceleration", "app.loader", "app.main.sources")
+"""Loggers whose warnings are findings already, or are not of the model."""
 _TOLD_IN_FINDINGS: Final = ("made-up rows do not run", "%s was trained with")
 
 
