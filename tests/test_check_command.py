@@ -188,7 +188,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_loaded(check: Che
 
     assert states(told)["memory"] == "refused"
     assert "all models may take 1000 (SERVE_MEMORY_BYTES)" in told["reason"]
-    assert "load" not in states(told)
+    assert {states(told)[step] for step in ("load", "schema", "latency")} == {"not reached"}
 
 
 def test_a_class_that_is_not_there_is_named(check: Check, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_schema_that_contradicts_the_model_is_refused(check: Check, tmp_path: 
     schema = {"type": "object", "properties": {"town": {"type": "string"}}}
     told = check(models.save_sklearn(tmp_path / "m", models.frame_classifier(), schema))
 
-    assert (states(told)["format"], states(told)["schema"]) == ("ok", "refused")
+    assert (states(told)["load"], states(told)["schema"]) == ("ok", "refused")
     assert 'schema.json has no property "age", which the model takes' in told["reason"]
 
 

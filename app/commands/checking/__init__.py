@@ -1,7 +1,8 @@
 """`aml-serve check PATH | NAME[:VERSION]`: would it be served, and what of it is known.
 
-`subject` says what is checked, `child` starts the process in which `trial` loads it, `findings` and
-`latency` are what is told of a loaded model, `report` is what people and programs see.
+`checkup` is one check from end to end: `subject` says what is checked, `child` starts the process
+in which `trial` loads it; there `findings` and `latency` know what is told of a model, `telling`
+tells it. `report` is what people and programs see.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def add_to(main: typer.Typer) -> None:
         needs no registry. The exit code is 0 when it would be served, else 1.
         """
         with reasons():
-            from app.commands.checking import run
+            from app.commands.checking import checkup
 
-            is_served = run.check(model, as_json=output is Output.JSON)
+            is_served = checkup.check(model, as_json=output is Output.JSON)
         raise typer.Exit(0 if is_served else 1)
 
     @main.command("try-load", hidden=True)

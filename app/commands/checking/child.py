@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import IO, Any, Final
 
@@ -21,7 +21,7 @@ Event = Mapping[str, Any]
 `ended`: the process itself has, before its work was done."""
 
 
-def events(model: str, changed: Mapping[str, str]) -> Iterator[Event]:
+def events(model: str, changed: Mapping[str, str]) -> Generator[Event]:
     """What a process tells of `model`, with variables `changed`; afterwards it is gone, and its
     temporary files are.
 

@@ -55,13 +55,24 @@ def tell_found(found: Verified, rule: Rule, telling: Telling) -> None:
     _tell_versions(stated.requirements, telling)
 
 
+def tell_read(stated: Manifest, telling: Telling) -> None:
+    """It is in memory, whatever comes then."""
+    telling.ok("load", f"{stated.file.name} can be read")
+
+
+def tell_load(loaded: Loaded, telling: Telling) -> None:
+    """How long it took."""
+    tell_read(loaded.manifest, telling)
+    load_s = round(loaded.load_s, 3)
+    telling.ok("load", f"load and first predictions took {load_s:.2f} s", load_s=load_s)
+
+
 def tell_loaded(loaded: Loaded, alone: Loaded, telling: Telling) -> None:
     """What its load has shown.
 
     Args:
         alone: the same, loaded once more where its first load brought libraries.
     """
-    telling.ok("load", f"loaded and checked in {loaded.load_s:.2f} s", load_s=loaded.load_s)
     _tell_schema(loaded.model.signature, loaded.manifest, telling)
     verdict = loaded.verdict
     if verdict.has_predicted:  # else the log has said why

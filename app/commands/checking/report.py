@@ -92,12 +92,11 @@ class Report:
         }
 
     def _by_step(self) -> Iterator[tuple[str, Sequence[Finding]]]:
-        """What was found of each; nothing of those after the one that refused."""
+        """What was found of each; nothing of those that were not reached."""
         refused = self.refused
-        last = len(STEPS) if refused is None else STEPS.index(refused.step)
-        for number, step in enumerate(STEPS):
+        for step in STEPS:
             found = [each for each in self.findings if each.step == step]
-            if found or (number > last and step != "acceleration"):
+            if found or (refused is not None and step != "acceleration"):
                 yield step, found
 
 

@@ -34,7 +34,6 @@ class Telling:
         self._told_at = 0.0
         self.step = "files"
         """The present one."""
-        self.has_refused = False
 
     def at(self, step: str) -> None:
         """A step begins."""
@@ -83,6 +82,7 @@ class Warnings(logging.Handler):
     def __init__(self, telling: Telling) -> None:
         super().__init__(logging.WARNING)
         self._telling = telling
+        self._told: set[tuple[str, str]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
@@ -93,4 +93,6 @@ class Warnings(logging.Handler):
             error = record.exc_info[1]
             text = f"{text}: {type(error).__name__}: {error}"
         step = _STEP_OF.get(record.name, self._telling.step)
-        self._telling.warn(step, redacted(text)[:500])
+        if (step, text) not in self._told:  # it may be loaded twice
+            self._told.add((step, text))
+            self._telling.warn(step, redacted(text)[:500])

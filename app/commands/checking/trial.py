@@ -27,8 +27,6 @@ from app.store import Store
 from app.tensors import ModelRef
 from app.verified import Verified
 
-_STEP_OF: Final = {"load": "load", "check": "golden"}
-"""What the loader calls its steps -> what the report does."""
 _AGAIN_S: Final = 10.0
 _AGAIN_BYTES: Final = 256 * 1024**2
 """What is quicker to load and smaller is loaded once more, to be measured without libraries."""
@@ -91,6 +89,7 @@ def _try(settings: Settings, source: _Source, telling: Telling) -> None:
             findings.tell_found(found, source.options.trust.rule, telling)
             room = Room(budgets(settings)[1])
             loaded = _loaded(source, found, expected, loader, room, telling)
+            findings.tell_load(loaded, telling)
             is_small = loaded.load_s < _AGAIN_S and found.size_bytes < _AGAIN_BYTES
             alone = loaded
             if not loaded.measured.is_exact and is_small:
@@ -149,11 +148,14 @@ def _loaded(
             source.ref,
             found,
             source.options,
-            lambda step: telling.at(_STEP_OF[step]),
+            lambda step: telling.at("load" if step == "load" else "golden"),
             time.perf_counter(),
         )
     except ServingError as error:
-        telling.at(_step_of_load(error, found, telling.step))
+        step = _step_of_load(error, found, telling.step)
+        if step in ("schema", "golden"):
+            findings.tell_read(found.manifest, telling)
+        telling.at(step)
         raise
     except BaseException as error:  # a model file may raise anything while it is read
         kind = type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 from app.commands.checking.child import Event, events
 from app.commands.checking.report import Finding, Report
@@ -34,8 +35,12 @@ def check(text: str, *, as_json: bool) -> bool:
 
 def _report(asked: Subject) -> Report:
     """Bars while it is fetched, a sign of life while it is loaded."""
+    with closing(events(asked.model, asked.changed)) as told:
+        return _collected(asked, told)
+
+
+def _collected(asked: Subject, told: Iterator[Event]) -> Report:
     report = Report(asked.text)
-    told = events(asked.model, asked.changed)
     with progress() as begin:
         bar = None
         for event in told:
