@@ -23,7 +23,7 @@ from app.memory import Memory, Size, counted
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
-from app.tensors import Model, ModelRef
+from app.tensors import Model, ModelRef, Signature
 from app.trust import EVERYTHING, Trust
 from app.verified import Verified
 
@@ -116,11 +116,13 @@ class Loader:
         options: Options,
         tell: Callable[[str], None],
         started: float,
+        show: Callable[[Signature], None] = lambda _: None,
     ) -> Loaded:
         """In memory, checked.
 
         Args:
             started: when it was asked for, by `time.perf_counter()`.
+            show: called with what it takes and gives, before it is checked.
 
         Raises:
             ServingError: it cannot be served. A model file may raise anything while it is read.
@@ -133,6 +135,7 @@ class Loader:
             self._memory.weigh(found.digest, found.size_bytes) as weighing,
         ):
             model, acceleration = self._read(found, options)
+            show(model.signature)
             schema, verdict = self._checked(ref, found, model, tell)
         if verdict.has_predicted:
             self._crashes.forget(found.digest)

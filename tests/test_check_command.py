@@ -145,6 +145,7 @@ def test_a_wrong_answer_is_told_with_row_column_got_and_wanted(
 
     reason = "golden.json: request 0, row 1, column 1: got 5.0, wanted 0"
     assert (states(told)["golden"], told["reason"]) == ("refused", reason)
+    assert "ok: x: float32 x 3, declared" in texts(told, "schema")
     assert states(told)["latency"] == "not reached"
 
 
@@ -248,7 +249,7 @@ def test_a_model_that_ends_the_process_is_a_verdict_and_no_crash_of_the_server(
     odd_models.save(tmp_path / "registry", "deadly", model)
     told = check("deadly", SERVE_REGISTRY=str(tmp_path / "registry"))
 
-    assert told["reason"].startswith("the process was ended by SIGSEGV")
+    assert told["reason"].startswith("the process that loaded it was ended by SIGSEGV")
     assert (states(told)["format"], states(told)["load"]) == ("ok", "refused")
     assert states(told)["latency"] == "not reached"
     assert not list((tmp_path / "cache").glob("loading/*"))

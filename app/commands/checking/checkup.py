@@ -65,8 +65,7 @@ def _collect(report: Report, first: Event, rest: Iterator[Event]) -> None:
         if "finding" in event:
             report.findings.append(Finding(**event["finding"]))
         elif "ended" in event:
-            text = f"{event['ended']} at this step"
-            report.findings.append(Finding(step, "refused", text, mend=_CRASH_MEND))
+            report.findings.append(Finding(step, "refused", event["ended"], mend=_CRASH_MEND))
 
 
 def _refuse_wrong(asked: Subject, event: Event) -> None:

@@ -53,7 +53,9 @@ def events(model: str, changed: Mapping[str, str]) -> Generator[Event]:
                     break
                 yield event
             if not is_done:
-                yield {"ended": f"the process {ended(process.wait())}{_last_line(said)}"}
+                yield {
+                    "ended": f"the process that loaded it {ended(process.wait())}{_last_line(said)}"
+                }
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -62,9 +62,32 @@ def tell_read(stated: Manifest, telling: Telling) -> None:
 
 def tell_load(loaded: Loaded, telling: Telling) -> None:
     """How long it took."""
-    tell_read(loaded.manifest, telling)
     load_s = round(loaded.load_s, 3)
     telling.ok("load", f"load and first predictions took {load_s:.2f} s", load_s=load_s)
+
+
+def tell_schema(signature: Signature, stated: Manifest, telling: Telling) -> None:
+    """What it takes and gives, and how that is known."""
+    known = _how_known(signature, stated)
+    columns = {spec.name: known for spec in signature.inputs} | dict.fromkeys(
+        signature.guessed, "guessed"
+    )
+    for spec in signature.inputs[:_MOST_COLUMNS]:
+        tell = telling.warn if columns[spec.name] == "guessed" else telling.ok
+        tell("schema", f"{spec.name}: {_type(spec)}, {columns[spec.name]}")
+    if len(columns) > _MOST_COLUMNS:
+        telling.ok("schema", f"... and {len(columns) - _MOST_COLUMNS} more")
+    gives = ", ".join(f"{spec.name} ({_type(spec)})" for spec in signature.outputs)
+    told = [
+        {"name": s.name, "dtype": s.dtype, "shape": s.shape, "known": columns[s.name]}
+        for s in signature.inputs
+    ]
+    telling.ok("schema", f"gives {gives}", inputs=told, result=signature.result)
+    if stated.schema is None:
+        text = json.dumps(json_schema(signature)).replace("{}", '{"type": "..."}')
+        short = text if len(text) <= _HINT_CHARACTERS else f"{text[:_HINT_CHARACTERS]} ..."
+        told_of = "ranges, categories, nulls and examples can be told by a schema.json, as in"
+        telling.ok("schema", f"{told_of} {short}", hint=json_schema(signature))
 
 
 def tell_loaded(loaded: Loaded, alone: Loaded, telling: Telling) -> None:
@@ -73,7 +96,6 @@ def tell_loaded(loaded: Loaded, alone: Loaded, telling: Telling) -> None:
     Args:
         alone: the same, loaded once more where its first load brought libraries.
     """
-    _tell_schema(loaded.model.signature, loaded.manifest, telling)
     verdict = loaded.verdict
     if verdict.has_predicted:  # else the log has said why
         hint = "" if loaded.manifest.golden else " (no golden.json, so no answer was compared)"
@@ -115,29 +137,6 @@ def _tell_versions(requirements: Mapping[str, str], telling: Telling) -> None:
         telling.ok("versions", f"as trained: {', '.join(same)}")
     if absent:
         telling.ok("versions", f"not installed here, unless it is needed: {', '.join(absent)}")
-
-
-def _tell_schema(signature: Signature, stated: Manifest, telling: Telling) -> None:
-    known = _how_known(signature, stated)
-    columns = {spec.name: known for spec in signature.inputs} | dict.fromkeys(
-        signature.guessed, "guessed"
-    )
-    for spec in signature.inputs[:_MOST_COLUMNS]:
-        tell = telling.warn if columns[spec.name] == "guessed" else telling.ok
-        tell("schema", f"{spec.name}: {_type(spec)}, {columns[spec.name]}")
-    if len(columns) > _MOST_COLUMNS:
-        telling.ok("schema", f"... and {len(columns) - _MOST_COLUMNS} more")
-    gives = ", ".join(f"{spec.name} ({_type(spec)})" for spec in signature.outputs)
-    told = [
-        {"name": s.name, "dtype": s.dtype, "shape": s.shape, "known": columns[s.name]}
-        for s in signature.inputs
-    ]
-    telling.ok("schema", f"gives {gives}", inputs=told, result=signature.result)
-    if stated.schema is None:
-        text = json.dumps(json_schema(signature)).replace("{}", '{"type": "..."}')
-        short = text if len(text) <= _HINT_CHARACTERS else f"{text[:_HINT_CHARACTERS]} ..."
-        told_of = "ranges, categories, nulls and examples can be told by a schema.json, as in"
-        telling.ok("schema", f"{told_of} {short}", hint=json_schema(signature))
 
 
 def _how_known(signature: Signature, stated: Manifest) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -19,12 +21,13 @@ from app.errors import ModelInvalid, ModelNotFound, ModelUnavailable, ServingErr
 from app.loader import Loaded, Loader, Options
 from app.main import open_store, sources
 from app.main.parts import budgets, threads
+from app.manifest import Manifest
 from app.memory import Memory, Size
 from app.registries import Registry
 from app.room import Room
 from app.settings import ModelChoice, Settings
 from app.store import Store
-from app.tensors import ModelRef
+from app.tensors import ModelRef, Signature
 from app.verified import Verified
 
 _AGAIN_S: Final = 10.0
@@ -88,7 +91,8 @@ def _try(settings: Settings, source: _Source, telling: Telling) -> None:
         with found.lease:
             findings.tell_found(found, source.options.trust.rule, telling)
             room = Room(budgets(settings)[1])
-            loaded = _loaded(source, found, expected, loader, room, telling)
+            show = partial(_show, found.manifest, telling)
+            loaded = _loaded(source, found, expected, loader, room, telling, show)
             findings.tell_load(loaded, telling)
             is_small = loaded.load_s < _AGAIN_S and found.size_bytes < _AGAIN_BYTES
             alone = loaded
@@ -134,6 +138,7 @@ def _loaded(
     loader: Loader,
     room: Room,
     telling: Telling,
+    show: Callable[[Signature], None] = lambda _: None,
 ) -> Loaded:
     """In memory, where it may stay.
 
@@ -150,10 +155,11 @@ def _loaded(
             source.options,
             lambda step: telling.at("load" if step == "load" else "golden"),
             time.perf_counter(),
+            show,
         )
     except ServingError as error:
         step = _step_of_load(error, found, telling.step)
-        if step in ("schema", "golden"):
+        if step == "schema":
             findings.tell_read(found.manifest, telling)
         telling.at(step)
         raise
@@ -164,6 +170,11 @@ def _loaded(
     if loaded.size.is_exact:
         room.check(source.ref, loaded.size, is_pinned=is_pinned)
     return loaded
+
+
+def _show(stated: Manifest, telling: Telling, signature: Signature) -> None:
+    findings.tell_read(stated, telling)
+    findings.tell_schema(signature, stated, telling)
 
 
 def _step_of_load(error: ServingError, found: Verified, step: str) -> str:
