@@ -306,6 +306,7 @@ def test_a_name_is_looked_up_in_the_registry_and_its_size_is_not_remembered(
         ("./READM.md", "", "there is no file or folder './READM.md'; did you mean README.md?"),
         (f"{SAMPLES}/chrn/1", "", "there is no file or folder"),
         (SAMPLES / "churn", "", f"holds versions of a model (1, 2); name one, as in {SAMPLES}"),
+        ("churn", "/not/there", "SERVE_REGISTRY is a path that cannot be read (No such file"),
         (CHURN, "ftp://x", "SERVE_TRUST is text; allowed: all, pinned or none"),
     ],
 )
@@ -319,7 +320,7 @@ def test_what_is_not_there_ends_it_with_what_was_tried(
     assert told in done.stderr.decode()
 
 
-def test_a_registry_that_is_away_is_refused_with_its_reason(check: Check, tmp_path: Path) -> None:
+def test_a_version_without_files_is_refused_with_its_reason(check: Check, tmp_path: Path) -> None:
     (tmp_path / "registry/m/1").mkdir(parents=True)
     told = check("m", SERVE_REGISTRY=str(tmp_path / "registry"))
 

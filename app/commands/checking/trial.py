@@ -52,27 +52,35 @@ def run(settings: Settings, model: str, stream: TextIO) -> None:
     access = sources.access(settings)
     try:
         telling.at("files")
-        source = _source(settings, model, access)
-        _try(settings, source, telling)
-    except ModelNotFound as error:
-        telling.wrong(str(error), is_unknown=True)
+        source = _source(settings, model, access, telling)
+        if source is not None:
+            _try(settings, source, telling)
     except ServingError as error:
         telling.refuse(telling.step, str(error))
-    except ValueError as error:
-        telling.wrong(str(error))
     finally:
         access.close()
     telling.end()
 
 
-def _source(settings: Settings, model: str, access: Access) -> _Source:
-    """Raises: ValueError, ModelNotFound, RegistryUnavailable."""
-    chosen = ModelChoice.parse(model)
-    wanted = sources.chosen(chosen.name, chosen.version, settings)
-    registry = sources.registries(settings, access)[wanted.registry or "default"]
-    store = open_store(settings)
-    ref = store.resolve(wanted.name, wanted.version, registry)
-    return _Source(ref, registry, store, wanted.options)
+def _source(settings: Settings, model: str, access: Access, telling: Telling) -> _Source | None:
+    """None: there is no such model, or nowhere to look for it.
+
+    Raises:
+        RegistryUnavailable: the registry cannot be read now.
+    """
+    try:
+        chosen = ModelChoice.parse(model)
+        wanted = sources.chosen(chosen.name, chosen.version, settings)
+        registry = sources.registries(settings, access)[wanted.registry or "default"]
+        store = open_store(settings)
+        ref = store.resolve(wanted.name, wanted.version, registry)
+    except ModelNotFound as error:
+        telling.wrong(str(error), is_unknown=True)
+    except ValueError as error:  # SettingsError, too
+        telling.wrong(str(error))
+    else:
+        return _Source(ref, registry, store, wanted.options)
+    return None
 
 
 def _try(settings: Settings, source: _Source, telling: Telling) -> None:
