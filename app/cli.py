@@ -1,4 +1,4 @@
-"""The command `aml-serve`: serve | score | models."""
+"""The command `aml-serve`: serve | score | check | models."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from typing import Annotated, Any, Final, NoReturn
 import orjson
 import typer
 
+from app.commands import checking
 from app.commands.models import models
-from app.commands.outcome import refuse, settings
+from app.commands.outcome import again, limit_threads, refuse, settings
 from app.errors import ServingError
 from app.settings import Settings
 from app.supervisor import Seat, Supervisor, follow
@@ -82,7 +83,7 @@ def score(
     """
     chosen = settings()
     logs.configure("warning", "text")
-    _limit_threads()
+    limit_threads()
     model, _, version = name.partition(":")
     try:
         request, answer = asyncio.run(_score(chosen, model, version or None, file))
@@ -90,6 +91,9 @@ def score(
         refuse(str(error))
     typer.echo(_curl(chosen, model, version, request), err=True)
     typer.echo(answer.decode())
+
+
+checking.add_to(main)
 
 
 def _curl(settings: Settings, model: str, version: str, request: bytes) -> str:
@@ -137,7 +141,7 @@ def _request(file: Path) -> Any:
 def _serve(
     settings: Settings, listeners: list[socket.socket], seat: Seat | None = None
 ) -> NoReturn:
-    _limit_threads()
+    limit_threads()
     from app.main import create_server  # after the limits, which numpy reads when it is imported
 
     try:
@@ -149,9 +153,7 @@ def _serve(
 
 
 def _worker_command(seat: Seat) -> list[str]:
-    """As this process was started, with other arguments."""
-    entry = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
-    return [sys.executable, *entry, "worker", orjson.dumps(seat).decode()]
+    return again("worker", orjson.dumps(seat).decode())
 
 
 def _listeners(settings: Settings) -> list[socket.socket]:
@@ -178,12 +180,3 @@ def _leave(code: int) -> NoReturn:
                 logging.shutdown()
                 os._exit(code)
     sys.exit(code)
-
-
-def _limit_threads() -> None:
-    """Linear algebra inside a model call stays in the thread of the call.
-
-    Read by the libraries under numpy when they are imported.
-    """
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from app.differences import differences
 from app.errors import GoldenMismatch, ModelInvalid, ServingError
 from app.schema import Schema
 from app.schema.examples import records
@@ -69,35 +68,6 @@ def check(model: Model, schema: Schema, golden: Path | None) -> Verdict:
     return Verdict(checked, joinable, joining, predict_s)
 
 
-def differences(got: Any, wanted: Any, tolerance: float, place: str = "") -> Iterator[str]:
-    """Each place where two JSON values differ; numbers by `tolerance`, relative or absolute."""
-    if isinstance(got, list) and isinstance(wanted, list):
-        if len(got) != len(wanted):
-            yield f"{place or 'results'}: got {len(got)} entries, wanted {len(wanted)}"
-            return
-        for i, (g, w) in enumerate(zip(got, wanted, strict=True)):
-            yield from differences(g, w, tolerance, f"{place}[{i}]")
-    elif isinstance(got, dict) and isinstance(wanted, dict):
-        if got.keys() != wanted.keys():
-            yield f"{place or 'results'}: got {sorted(got)}, wanted {sorted(wanted)}"
-            return
-        for key in wanted:
-            yield from differences(got[key], wanted[key], tolerance, f"{place}.{key}".lstrip("."))
-    elif not _equal(got, wanted, tolerance):
-        yield f"{place or 'results'}: got {_short(got)}, wanted {_short(wanted)}"
-
-
-def _equal(got: Any, wanted: Any, tolerance: float) -> bool:
-    if type(got) in (int, float) and type(wanted) in (int, float):
-        return bool(abs(got - wanted) <= tolerance * max(1, abs(got), abs(wanted)))
-    return type(got) is type(wanted) and bool(got == wanted)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _compare(model: Model, schema: Schema, golden: Path) -> list[Call]:
     found: list[str] = []
     calls = []
@@ -114,7 +84,16 @@ def _compare(model: Model, schema: Schema, golden: Path) -> list[Call]:
             continue
         calls.append(call)
         tolerance = float(entry.get("tolerance", DEFAULT_TOLERANCE))
-        found += [f"request {number}, {d}" for d in differences(got, entry["results"], tolerance)]
+        found += [
+            f"request {number}, {difference}"
+            for difference in differences(
+                got,
+                entry["results"],
+                tolerance,
+                by_row=not call.single,
+                by_output=call.outputs is not None,
+            )
+        ]
     if found:
         more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
         raise GoldenMismatch(f"golden.json: {'; '.join(found[:_SHOWN])}{more}")

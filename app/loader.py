@@ -18,11 +18,11 @@ from app.crashes import Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
-from app.memory import Memory, Size
+from app.memory import Memory, Size, counted
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
-from app.tensors import Model, ModelRef
+from app.tensors import Model, ModelRef, Signature
 from app.trust import EVERYTHING, Trust
 from app.verified import Verified
 
@@ -42,6 +42,7 @@ class Options:
     timeout_s: float | None = None
     trust: Trust = EVERYTHING
     accelerate: Mode = "off"
+    memory_bytes: int | None = None
 
 
 DEFAULTS: Final = Options()
@@ -61,6 +62,8 @@ class Loaded:
     details: Details
     digest: str
     size: Size
+    """What it counts as."""
+    measured: Size
     fetch_s: float
     load_s: float
     timeout_s: float | None
@@ -102,7 +105,8 @@ class Loader:
         except ServingError:
             found.lease.close()
             raise
-        return found, self._memory.expected(found.digest, found.size_bytes)
+        declared_bytes = options.memory_bytes or found.manifest.memory_bytes
+        return found, self._memory.expected(found.digest, found.size_bytes, declared_bytes)
 
     def load(
         self,
@@ -111,11 +115,13 @@ class Loader:
         options: Options,
         tell: Callable[[str], None],
         started: float,
+        show: Callable[[Signature], None] = lambda _: None,
     ) -> Loaded:
         """In memory, checked.
 
         Args:
             started: when it was asked for, by `time.perf_counter()`.
+            show: called with what it takes and gives, before it is checked.
 
         Raises:
             ServingError: it cannot be served. A model file may raise anything while it is read.
@@ -128,6 +134,7 @@ class Loader:
             self._memory.weigh(found.digest, found.size_bytes) as weighing,
         ):
             model, acceleration = self._read(found, options)
+            show(model.signature)
             schema, verdict = self._checked(ref, found, model, tell)
         if verdict.has_predicted:
             self._crashes.forget(found.digest)
@@ -142,7 +149,8 @@ class Loader:
             verdict=verdict,
             details=found.details,
             digest=found.digest,
-            size=weighing.size,
+            size=_counted(ref, weighing.size, options, stated),
+            measured=weighing.size,
             fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
             timeout_s=options.timeout_s or stated.timeout_s,
@@ -160,6 +168,7 @@ class Loader:
             batcher=self._batcher(
                 loaded.ref, loaded.model, loaded.verdict, options, stated, loaded.digest
             ),
+            size=_counted(loaded.ref, loaded.measured, options, stated),
             timeout_s=options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
             options=options,
@@ -193,7 +202,7 @@ class Loader:
         stated: Manifest,
         digest: str,
     ) -> Batcher:
-        max_rows = options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+        max_rows = most_rows(options, stated)
         if not verdict.has_predicted:
             model = Untried(model, self._crashes, digest, str(ref))
         return Batcher(
@@ -209,6 +218,15 @@ class Loader:
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""
         return options.threads or stated.threads or self._workers.threads
+
+
+def most_rows(options: Options, stated: Manifest) -> int:
+    """Of a joint call, where calls are joined."""
+    return options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+
+
+def _counted(ref: ModelRef, measured: Size, options: Options, stated: Manifest) -> Size:
+    return counted(measured, options.memory_bytes or stated.memory_bytes, str(ref))
 
 
 def _headers(ref: ModelRef) -> tuple[tuple[bytes, bytes], ...]:

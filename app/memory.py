@@ -8,6 +8,7 @@ Not here: who goes when there is no room (`room`), and what the container may us
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import threading
 import uuid
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from app import quota
+
+logger = logging.getLogger(__name__)
 
 _MOST_REMEMBERED: Final = 10_000
 
@@ -32,6 +35,17 @@ class Size:
     """How that is known, for people."""
     is_exact: bool = False
     """Measured at this very load, with nothing beside it."""
+
+
+def counted(measured: Size, declared_bytes: int | None, model: str) -> Size:
+    """What `model` counts as: what is declared, unless it was measured, alone, to take more."""
+    if declared_bytes is None:
+        return measured
+    if not measured.is_exact or measured.size_bytes <= declared_bytes:
+        return Size(declared_bytes, "declared")
+    text = "%s: memory_bytes declares %d bytes, it was measured to take %d, which count"
+    logger.warning(text, model, declared_bytes, measured.size_bytes)
+    return measured
 
 
 @dataclass(slots=True, eq=False)
@@ -67,9 +81,13 @@ class Memory:
             for path in found[:-_MOST_REMEMBERED]:
                 path.unlink(missing_ok=True)
 
-    def expected(self, digest: str, files_bytes: int) -> Size:
-        """Before a load: as measured before, else the size of its files; never below that."""
+    def expected(self, digest: str, files_bytes: int, declared_bytes: int | None = None) -> Size:
+        """Before a load: as declared, or measured before when that is more; with nothing declared
+        as measured before, else the size of its files; never below that.
+        """
         known = self._remembered(digest)
+        if declared_bytes is not None and (known is None or known <= declared_bytes):
+            return Size(declared_bytes, "declared")
         if known is not None and known > files_bytes:
             return Size(known, "measured at an earlier load")
         return Size(files_bytes, "the size of its files")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Literal
 
 from app.batching import Predicted
-from app.golden import differences
+from app.differences import differences
 from app.pool import Loaded
 from app.schema.results import plain, results
 from app.tensors import Call

@@ -90,8 +90,9 @@ class Pool:
         if (options.trust, options.accelerate) != (before.trust, before.accelerate):
             self.release(ref)
             return
-        self._room.pin(ref, loaded.size_bytes if options.is_pinned else None)
-        self._models[ref] = self._loader.adjusted(loaded, options)
+        adjusted = self._loader.adjusted(loaded, options)
+        self._room.pin(ref, adjusted.size_bytes if options.is_pinned else None)
+        self._models[ref] = adjusted
 
     async def is_warm(self, registry: Registry) -> bool:
         """Some model of it is on this disk."""

@@ -157,10 +157,10 @@ class Supervisor:
         if self._is_stopping:
             self._code = self._code or (code if code >= 0 else 1)
         elif had_served or self._has_served:
-            self._try_later(place, _words(code))
+            self._try_later(place, ended(code))
         else:  # as a single server that does not start; unless it was killed it has said why
             if code < 0:
-                logger.error("worker %d %s before it served", place.worker, _words(code))
+                logger.error("worker %d %s before it served", place.worker, ended(code))
             self._give_up(code)
 
     def _try_later(self, place: _Place, how: str) -> None:
@@ -180,7 +180,8 @@ class Supervisor:
         self._stop()
 
 
-def _words(code: int) -> str:
+def ended(code: int) -> str:
+    """How a process ended that has this code, for people."""
     if code >= 0:
         return f"ended with exit code {code}"
     return f"was ended by {signal.Signals(-code).name}"

@@ -52,7 +52,7 @@ class Deadly(Odd):
         ctypes.string_at(0)
 
 
-class Slow(Odd):
+class Lasting(Odd):
     """Takes the seconds of its first column: sleeps, or computes where the second one is 1."""
 
     def __init__(self, n_features_in_: int = 2) -> None:
@@ -66,6 +66,22 @@ class Slow(Odd):
             square @ square
         time.sleep(max(0.0, until - time.monotonic()))
         return np.asarray(rows, dtype=float)[:, 0]
+
+
+class DeadlyToAsk(Odd):
+    """Ends the process when it is asked."""
+
+    def predict(self, rows: Any) -> Any:
+        ctypes.string_at(0)
+
+
+class Slow(Odd):
+    """Takes its time for each row, and tells people about it."""
+
+    def predict(self, rows: Any) -> Any:
+        print("slow")  # noqa: T201
+        time.sleep(0.2 * len(rows))
+        return super().predict(rows)
 
 
 class Threads(Odd):

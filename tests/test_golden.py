@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from app import golden
+from app.differences import differences
 from app.errors import GoldenMismatch, ModelInvalid
-from app.golden import Verdict, differences
+from app.golden import Verdict
 from app.schema import Schema
 from tests import models
 
@@ -83,12 +85,12 @@ def test_a_number_within_the_tolerance_is_equal_and_one_beyond_it_is_not(
         ([1, 2], [1], 0, ["results: got 2 entries, wanted 1"]),
         ([1], 1, 0, ["results: got [1], wanted 1"]),
         ({"a": 1}, {"b": 1}, 0, ["results: got ['a'], wanted ['b']"]),
-        ({"a": [1, 2]}, {"a": [1, 3]}, 0, ["a[1]: got 2, wanted 3"]),
+        ({"a": [1, 2]}, {"a": [1, 3]}, 0, ['column "a"[1]: got 2, wanted 3']),
         (
             [[1, 2], [3, 4]],
             [[1, 0], [0, 4]],
             0,
-            ["[0][1]: got 2, wanted 0", "[1][0]: got 3, wanted 0"],
+            ["row 0, column 1: got 2, wanted 0", "row 1, column 0: got 3, wanted 0"],
         ),
         ("x" * 99, "y", 0, [f'results: got "{"x" * 56}..., wanted "y"']),
     ],
@@ -97,6 +99,42 @@ def test_a_difference_tells_the_place_what_was_got_and_what_was_wanted(
     got: Any, wanted: Any, tolerance: float, told: list[str]
 ) -> None:
     assert list(differences(got, wanted, tolerance)) == told
+
+
+@pytest.mark.parametrize(
+    ("request_", "results", "told"),
+    [
+        ({"data": [[0, 1]]}, [1], "row 0: got 0, wanted 1"),
+        ({"data": [0, 1]}, 1, "results: got 0, wanted 1"),
+        ({"data": [0, 1], "outputs": ["label"]}, {"label": 1}, 'output "label": got 0, wanted 1'),
+        (
+            {"data": [[0, 1]], "outputs": ["probabilities"]},
+            {"probabilities": [[0.5, "?"]]},
+            'row 0, output "probabilities", column 0: got 0.6',
+        ),
+        (
+            {"data": [0, 1], "outputs": ["probabilities"]},
+            {"probabilities": [0.5, "?"]},
+            'output "probabilities", column 0: got 0.6',
+        ),
+    ],
+)
+def test_a_wrong_answer_is_told_by_row_output_and_column(
+    tmp_path: Path, request_: Any, results: Any, told: str
+) -> None:
+    folder = models.save_sklearn(tmp_path, models.classifier())
+
+    with pytest.raises(GoldenMismatch, match=re.escape(f"request 0, {told}")):
+        check(folder, [{"request": request_, "results": results}])
+
+
+def test_a_place_has_the_names_of_columns_where_there_are_names() -> None:
+    got, wanted = [{"income": [1, 2]}], [{"income": [1, 3]}]
+
+    assert list(differences(got, wanted, 0)) == ['row 0, column "income"[1]: got 2, wanted 3']
+    assert list(differences(got[0], wanted[0], 0, by_row=False)) == [
+        'column "income"[1]: got 2, wanted 3'
+    ]
 
 
 def test_a_model_that_gives_its_known_answers_is_good(tmp_path: Path) -> None:
@@ -116,7 +154,7 @@ def test_a_wrong_answer_is_told_with_its_request_its_place_and_both_values(tmp_p
     with pytest.raises(GoldenMismatch) as caught:
         check(folder, [right, wrong])
 
-    assert str(caught.value) == "golden.json: request 1, [2]: got 0, wanted 1"
+    assert str(caught.value) == "golden.json: request 1, row 2: got 0, wanted 1"
 
 
 def test_five_differences_are_told_and_the_others_counted(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_every_key_of_a_manifest_is_read(tmp_path: Path) -> None:
         batching: {max_rows: 4}
         threads: 2
         timeout_s: 1.5
+        memory_bytes: 3M
         description: A model.
         tags: {team: claims, 1: 2.5}
     """
@@ -77,6 +78,7 @@ def test_every_key_of_a_manifest_is_read(tmp_path: Path) -> None:
     assert (found.runtime, found.file.name) == ("onnx", "model.onnx")
     assert (found.classes, found.result) == (("home", 1, True), "probabilities")
     assert (found.max_rows, found.threads, found.timeout_s) == (4, 2, 1.5)
+    assert found.memory_bytes == 3_000_000
     assert (found.description, found.tags) == ("A model.", {"team": "claims", "1": "2.5"})
 
 
@@ -97,6 +99,9 @@ WRONG = {
     "timeout_s: -1": "timeout_s must be a number of seconds above 0",
     "timeout_s: .nan": "timeout_s must be a number of seconds above 0",
     "timeout_s: .inf": "timeout_s must be a number of seconds above 0",
+    "memory_bytes: 0": "memory_bytes must be bytes as a whole number from 1",
+    "memory_bytes: 1.5": "memory_bytes must be bytes as a whole number from 1",
+    "memory_bytes: 2 GB": "memory_bytes must be bytes as a whole number from 1",
     "batching: {max_rows: 0}": "max_rows must be a whole number of 1 or more",
     "batching: {max_rows: true}": "max_rows must be a whole number of 1 or more",
     "batching: {max_rows: 1.5}": "max_rows must be a whole number of 1 or more",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.memory import Memory, Size
+from app.memory import Memory, Size, counted
 from tests.server import ROOT
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
@@ -96,6 +96,34 @@ def test_a_load_that_fails_disturbs_no_later_measurement(memory: Memory, process
         raise KeyError
 
     assert weighed(memory, process, 10, 300).is_exact
+
+
+@pytest.mark.parametrize(
+    ("measured", "size"),
+    [
+        (Size(60, "measured", is_exact=True), Size(100, "declared")),
+        (Size(300, "measured", is_exact=True), Size(300, "measured", is_exact=True)),
+        (Size(300, "measured, with libraries it brought"), Size(100, "declared")),
+    ],
+)
+def test_a_declared_size_counts_unless_more_was_measured_of_the_model_alone(
+    measured: Size, size: Size, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert counted(measured, 100, "m:1") == size
+    told = [record.getMessage() for record in caplog.records]
+    larger = "m:1: memory_bytes declares 100 bytes, it was measured to take 300, which count"
+    assert told == ([larger] if size.is_exact else [])
+    assert counted(measured, None, "m:1") == measured
+
+
+def test_before_a_load_a_declared_size_counts_unless_more_was_measured_before(
+    memory: Memory, process: Process
+) -> None:
+    assert memory.expected(DIGEST, 10, 4) == Size(4, "declared")
+    weighed(memory, process, 10, 300)
+
+    assert memory.expected(DIGEST, 10, 400) == Size(400, "declared")
+    assert memory.expected(DIGEST, 10, 200) == Size(300, "measured at an earlier load")
 
 
 @pytest.mark.parametrize("text", ["", "many", "-5"])

@@ -209,6 +209,25 @@ async def test_the_operator_goes_before_the_manifest_and_that_before_the_default
     assert loaded.batcher.max_rows == max_rows
 
 
+async def test_room_is_made_for_a_declared_size_and_the_operators_goes_before_the_manifests(
+    parts: Serving,
+) -> None:
+    write_model(parts.folder, "e", manifest="memory_bytes: 60k")
+    pool = parts.pool(budget_bytes=2 * SIZE + 80_000)
+    for name in "abe":
+        await load(pool, parts, name)
+    assert inside(pool) == "ab"  # with e
+    await load(pool, parts, "c", Options(memory_bytes=70_000))
+
+    assert (inside(pool), pool.peek(ref("e"))) == ("c", None)
+    pool.adjust(ref("c"), Options(memory_bytes=50_000))
+    c = pool.peek(ref("c"))
+    assert c is not None
+    assert c.size == Size(50_000, "declared")
+    with pytest.raises(ModelUnavailable, match=r"takes 200000 bytes of memory \(declared\)"):
+        await load(pool, parts, "d", Options(memory_bytes=200_000))
+
+
 async def test_closing_ends_loads_that_wait_for_a_thread(parts: Serving) -> None:
     pool = parts.pool()
     parts.registry.gate.clear()

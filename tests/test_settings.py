@@ -31,7 +31,7 @@ from app.settings.kinds import StepBackSettings
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
 MODEL_KEYS = (
     "name, registry, version, preload, required, pin, sha256, labels, traffic, traffic_by, "
-    "shadow, batching, threads, timeout_s, accelerate"
+    "shadow, batching, threads, timeout_s, memory_bytes, accelerate"
 )
 FOREIGN = {"azure", "insights"}
 """Fields that no SERVE_ variable sets."""
@@ -426,7 +426,7 @@ def test_a_file_is_read_into_models_and_registries(configure: Configure) -> None
     settings = configure("""
 models:
   - {name: a, registry: far, version: 3, pin: true, batching: {max_rows: 8}, threads: 2,
-     timeout_s: 1, accelerate: verify}
+     timeout_s: 1, memory_bytes: 2Gi, accelerate: verify}
   - {name: b, version: latest}
   - c:v1
 registries:
@@ -441,6 +441,7 @@ registries:
             batching=BatchingSettings(max_rows=8),
             threads=2,
             timeout_s=1.0,
+            memory_bytes=2 * 1024**3,
             accelerate="verify",
         ),
         ModelSettings(name="b"),
@@ -550,6 +551,9 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
         ("threads: 1.5", f"threads is a number; allowed: {COUNT}"),
         ("timeout_s: 0", f"timeout_s is a whole number; allowed: {SECONDS}"),
         ("timeout_s: .nan", f"timeout_s is a number; allowed: {SECONDS}"),
+        ("memory_bytes: 0", f"memory_bytes is a whole number; allowed: {BYTES}"),
+        ("memory_bytes: true", f"memory_bytes is a boolean; allowed: {BYTES}"),
+        ("memory_bytes: 2 GB", f"memory_bytes is text; allowed: {BYTES}"),
         ("labels: {stable: latest}", f"labels.stable is text; allowed: {EXACT}"),
         ("labels: {'a b': 1}", f"labels.'a b' is text; allowed: {NAME}"),
         ("traffic: {1: ninety}", "traffic[1] is text; allowed: a share as a number from 0"),

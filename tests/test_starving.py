@@ -55,7 +55,7 @@ def test_a_long_predict_leaves_the_p99_of_another_model_within_twice_its_quiet_v
     tmp_path: Path, seconds: float, computes: bool
 ) -> None:
     registry = tmp_path / "registry"
-    odd_models.save(registry, "slow", odd_models.Slow())
+    odd_models.save(registry, "slow", odd_models.Lasting())
     write_times(registry / "quick/1", 3)
     ratios = []
     with serving(SERVE_REGISTRY=str(registry), SERVE_THREADS="1") as server:

@@ -110,7 +110,7 @@ def test_a_refused_version_is_told_with_the_first_difference(tmp_path: Path) -> 
             time.sleep(0.05)
         told = server.models()["times"]
 
-        reason = "golden.json: request 0, [0][0]: got 2.0, wanted 3.0"
+        reason = "golden.json: request 0, row 0, column 0: got 2.0, wanted 3.0"
         assert (told["version"], told["state"]) == ("1", "READY")
         assert told["refused"] == {"version": "2", "reason": reason}
         assert server.score("times", [[1.0]]) == [[1.0]]

@@ -37,17 +37,11 @@ def verdict(settings: Settings, name: str, version: str | None) -> tuple[ModelRe
     access = sources.access(settings)
     try:
         registries = sources.registries(settings, access)
-        listed = [each for each in settings.named_models or () if each.name == name]
-        exact = [each for each in listed if each.version == version] or listed
-        trust = sources.trust(settings, None, ())
-        registry = registries["default"]
-        if exact:
-            registry = registries[exact[0].registry or "default"]
-            trust = sources.wanted(exact[0], settings).options.trust
-            version = version or exact[0].version
+        wanted = sources.chosen(name, version, settings)
+        registry = registries[wanted.registry or "default"]
         store = open_store(settings)
-        ref = store.resolve(name, version, registry)
-        found = verified.bring(ref, registry, store, trust, lambda step: None)
+        ref = store.resolve(name, wanted.version, registry)
+        found = verified.bring(ref, registry, store, wanted.options.trust, lambda step: None)
         with found.lease:
             report, _ = Accelerator(store).report(found.manifest, found.digest, found.untrusted)
         return ref, report

@@ -27,6 +27,21 @@ def settings(**changed: str) -> Settings:
     return found
 
 
+def again(*arguments: str) -> list[str]:
+    """The command line that starts this program as it was started, with other arguments."""
+    entry = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    return [sys.executable, *entry, *arguments]
+
+
+def limit_threads() -> None:
+    """Linear algebra inside a model call stays in the thread of the call.
+
+    Read by the libraries under numpy when they are imported.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def refuse(message: str, code: int = 2) -> NoReturn:
     """End the process with the reason."""
     typer.echo(message, err=True)

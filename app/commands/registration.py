@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from app import manifest
+from app.commands.staging import staged
 from app.commands.tables import waiting
 from app.errors import ModelInvalid
 from app.main import sources
@@ -48,7 +45,7 @@ def register(settings: Settings, request: Request) -> str:
     place = settings.require_registry()
     registrar = open_registrar(place.url, access, place.identity or settings.identity)
     try:
-        with _staged(request) as folder:
+        with staged(request.path, request.name) as folder:
             details = _details(request, folder)
             source = folder / request.path.name if request.path.is_file() else folder
             with waiting(f"{request.name} is registered"):
@@ -66,35 +63,6 @@ def _check(request: Request) -> None:
         raise ValueError("--version is 'latest', which always means the newest; allowed: a number")
     if not request.path.exists():
         raise ValueError(f"PATH: there is no {request.path}")
-
-
-@contextmanager
-def _staged(request: Request) -> Iterator[Path]:
-    """The files as they will be fetched, in a folder called as the model; links are followed."""
-    with tempfile.TemporaryDirectory(prefix="aml-serve-") as temporary:
-        folder = Path(temporary) / request.name
-        try:
-            if request.path.is_dir():
-                shutil.copytree(request.path, folder, copy_function=_link, ignore=_left_out)
-            else:
-                folder.mkdir()
-                _link(str(request.path), str(folder / request.path.name))
-        except shutil.Error as error:
-            place, _, reason = error.args[0][0]
-            raise Refused(f"{place} cannot be read: {str(reason).partition(': ')[0]}") from error
-        yield folder
-
-
-def _link(source: str, target: str) -> None:
-    """A second name of the file where that can be, else a copy."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _left_out(_: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(".") or name == "__pycache__"]
 
 
 def _details(request: Request, folder: Path) -> Details:

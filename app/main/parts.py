@@ -61,9 +61,9 @@ def build(settings: Settings) -> Parts:
         SettingsError: no registry is named or there, or the cache folder cannot be written.
         ValueError: the URL of a registry is of no known kind.
     """
-    body_bytes, model_bytes = _budgets(settings)
+    body_bytes, model_bytes = budgets(settings)
     store = open_store(settings)
-    workers = Workers(_of_pod(settings.threads or quota.cpu_count(), settings))
+    workers = Workers(threads(settings))
     loaders = ThreadPoolExecutor(LOADS, thread_name_prefix="load")
     decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
     memory, crashes = Memory(settings.cache_dir), Crashes(settings.cache_dir)
@@ -142,7 +142,12 @@ def _of_pod(amount: int, settings: Settings) -> int:
     return max(1, amount // settings.workers)
 
 
-def _budgets(settings: Settings) -> tuple[int, int]:
+def threads(settings: Settings) -> int:
+    """Threads for models; of this process."""
+    return _of_pod(settings.threads or quota.cpu_count(), settings)
+
+
+def budgets(settings: Settings) -> tuple[int, int]:
     """Bytes for bodies, bytes for models; of this process."""
     limit = quota.memory_bytes()
     bodies = settings.body_memory_bytes or limit // 10

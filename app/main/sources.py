@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.azure.access import Access, Given
 from app.catalog import Lineup, Wanted
@@ -61,6 +62,14 @@ def trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> T
     return Trust(rule, frozenset(digests))
 
 
+def chosen(name: str, version: str | None, settings: Settings) -> Wanted:
+    """What the operator says of a model that was named by hand; nothing where it is not listed."""
+    listed = [model for model in settings.named_models or () if model.name == name]
+    exact = [model for model in listed if model.version == version] or listed
+    model = exact[0] if exact else ModelSettings(name=name)
+    return wanted(replace(model, version=version or model.version), settings)
+
+
 def wanted(model: ModelSettings, settings: Settings) -> Wanted:
     """What the operator says of one model, for the catalog."""
     return Wanted(
@@ -82,5 +91,6 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
             timeout_s=model.timeout_s,
             trust=trust(settings, model.registry, model.sha256),
             accelerate=model.accelerate,
+            memory_bytes=model.memory_bytes,
         ),
     )

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from app.manifest.files import (
     runtime_of,
 )
 from app.mlmodel import MLmodel
+from app.quantities import BYTES, parse_bytes
 
 __all__ = [
     "RUNTIME_OF",
@@ -48,6 +50,7 @@ _KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "description": str,
     "entry": str,
     "file": str,
+    "memory_bytes": (int, str),
     "outputs": str,
     "runtime": str,
     "tags": dict,
@@ -60,7 +63,10 @@ _PINNED: Final = re.compile(
 )
 """A line of requirements.txt (PEP 440, PEP 508) that allows one version only."""
 
-_WORDS: Final[Mapping[Any, str]] = {dict: "a mapping", list: "a list", str: "a text"}
+_WORDS: Final[Mapping[Any, str]] = {
+    **{dict: "a mapping", list: "a list", str: "a text"},
+    (int, str): BYTES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ class Manifest:
     max_rows: int | None = None
     threads: int | None = None
     timeout_s: float | None = None
+    memory_bytes: int | None = None
+    """What it counts as in memory; None: what it is measured to take."""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +124,7 @@ def read(folder: Path) -> Manifest:
         max_rows=_max_rows(stated),
         threads=_at_least_one(stated, "threads"),
         timeout_s=_timeout_s(stated),
+        memory_bytes=_memory_bytes(stated),
         description=stated.get("description", ""),
         tags={str(k): str(v) for k, v in stated.get("tags", {}).items()},
         requirements={
@@ -176,6 +185,16 @@ def _timeout_s(stated: Mapping[str, Any]) -> float | None:
     value = stated.get("timeout_s")
     if value is not None and not 0 < value < math.inf:
         raise ModelInvalid("manifest.yaml: timeout_s must be a number of seconds above 0")
+    return value
+
+
+def _memory_bytes(stated: Mapping[str, Any]) -> int | None:
+    value = stated.get("memory_bytes")
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = parse_bytes(value)
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ModelInvalid(f"manifest.yaml: memory_bytes must be {BYTES}")
     return value
 
 

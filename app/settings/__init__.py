@@ -1,9 +1,10 @@
 """What the operator may choose: environment variables (`variables`; `azure` those that other tools
 named) and a file (`file`)."""
 
+from app.quantities import parse_bytes
 from app.settings.azure import AzureSettings, InsightsSettings
 from app.settings.file import BatchingSettings, ConfigFile, ModelSettings, RegistrySettings
-from app.settings.values import ModelChoice, SettingsError, parse_bytes
+from app.settings.values import ModelChoice, SettingsError
 from app.settings.variables import Settings
 
 __all__ = [

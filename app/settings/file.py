@@ -34,6 +34,7 @@ from app.settings.values import (
     ModelName,
     RegistryUrl,
     SettingsError,
+    Size,
     TrustRule,
     fault_line,
     kind_of,
@@ -150,6 +151,8 @@ class ModelSettings:
     """Threads of its runtime; None leaves it to the server."""
     timeout_s: Seconds | None = None
     """Deadline of a request in seconds; None is SERVE_TIMEOUT_S."""
+    memory_bytes: Size | None = None
+    """What it counts as in memory; None is what it is measured to take."""
     accelerate: Accelerate = "off"
     """Whether the ONNX form of a scikit-learn model answers, or is compared, where it is equal."""
 

@@ -14,11 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Sec
 
 from app.settings.file import ConfigFile, read_config
 from app.settings.values import (
-    BYTES,
     MODEL_CHOICE,
     Allowed,
     ModelChoice,
-    parse_bytes,
     unreadable,
     wrong,
 )
@@ -49,10 +47,6 @@ def _visible(key: SecretStr) -> SecretStr:
     return key
 
 
-def _size(value: object) -> object:
-    return parse_bytes(value) if isinstance(value, str) else value
-
-
 def _config(value: object) -> object:
     return read_config(Path(value)) if isinstance(value, str | Path) else value
 
@@ -72,7 +66,6 @@ Port = Annotated[int, Field(ge=0, le=65535), Allowed("a whole number from 0 to 6
 NoPort = Annotated[int, Field(ge=0, le=0), Allowed("0 only, for this version does not speak gRPC")]
 Flag = Annotated[bool, Allowed("true, false, 1, 0, yes, no, on or off")]
 Count = Annotated[int, Field(ge=1), Allowed("a whole number from 1")]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=1), Allowed(BYTES)]
 Timeout = Annotated[float, Field(gt=0, allow_inf_nan=False), Allowed("seconds as a number above 0")]
 Pause = Annotated[float, Field(ge=0, allow_inf_nan=False), Allowed("seconds as a number from 0")]
 STEP_BACK = "off, or as in: errors: 5 %, 300 s"

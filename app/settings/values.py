@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
+from app.quantities import BYTES, parse_bytes
+
 MODEL_NAME = "letters, digits, '.', '_' and '-', at most 255, neither '.' nor '..'"
 MODEL_CHOICE = f"name, name:version or name:latest, each of {MODEL_NAME}"
 REGISTRY_URL = (
@@ -22,13 +24,6 @@ REGISTRY_URL = (
     "azureml://registries/NAME; https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]"
 )
 IDENTITY = "auto, workload, secret, managed, managed:CLIENT_ID or cli"
-BYTES = "bytes as a whole number from 1, also with k, M, G, T, Ki, Mi, Gi or Ti, as in 512Mi"
-
-_UNITS = {
-    **{"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4},
-    **{"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4},
-}
-_QUANTITY = re.compile(r"([0-9]+)([A-Za-z]*)")
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _PLACES = {
     "file": re.compile(r"/.*", re.DOTALL),
@@ -109,17 +104,6 @@ def printable(name: str) -> str:
     return name if _SEGMENT.fullmatch(name) else repr(name[:100])
 
 
-def parse_bytes(text: str) -> int:
-    """The bytes that a Kubernetes quantity such as `512Mi` stands for.
-
-    Raises: ValueError.
-    """
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2] not in _UNITS:
-        raise ValueError(BYTES)
-    return int(match[1]) * _UNITS[match[2]]
-
-
 def path_segment(text: str) -> str:
     """A model's name or version, safe as one segment of a path.
 
@@ -162,6 +146,10 @@ def _identity(text: str) -> str:
     return text
 
 
+def _size(value: object) -> object:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
 def _sha256(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -169,6 +157,7 @@ def _sha256(value: object) -> object:
 ModelName = Annotated[str, AfterValidator(path_segment), Allowed(MODEL_NAME)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url), Allowed(REGISTRY_URL)]
 Identity = Annotated[str, AfterValidator(_identity), Allowed(IDENTITY)]
+Size = Annotated[int, BeforeValidator(_size), Field(strict=True, ge=1), Allowed(BYTES)]
 TrustRule = Annotated[Literal["all", "pinned", "none"], Allowed("all, pinned or none")]
 Digests = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],

@@ -238,21 +238,27 @@ def test_a_server_starts_from_what_was_pulled_while_azure_is_away(
         assert server.models()["churn"]["version"] == "2"
 
 
-def test_a_terminal_sees_how_far_a_fetch_is(command: Command, azure: Azure, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [(["models", "pull"], b"churn:1  /"), (["check"], b"\nchurn would be served\n")],
+)
+def test_a_terminal_sees_how_far_a_fetch_is(
+    command: Command, azure: Azure, tmp_path: Path, arguments: list[str], printed: bytes
+) -> None:
     command("register", CHURN, "--name", "churn")
     ours, theirs = pty.openpty()
     settings = {**azure.environment(), **OLDER, "SERVE_REGISTRY": "", "TERM": "xterm"}
     with ThreadPoolExecutor(1) as reader:
         seen = reader.submit(_read, ours)
         done = subprocess.run(
-            [sys.executable, "-m", "app", "models", "pull", "churn"],
+            [sys.executable, "-m", "app", *arguments, "churn"],
             env=environment(tmp_path, settings), stdout=subprocess.PIPE, stderr=theirs, check=True,
         )  # fmt: skip
         os.close(theirs)
         told = seen.result(30)
     os.close(ours)
 
-    assert done.stdout.startswith(b"churn:1  /")
+    assert printed in done.stdout
     assert "kB" in told
     assert "churn" in told
 

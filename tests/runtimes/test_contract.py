@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from app import golden, manifest
+from app.differences import differences
 from app.errors import ModelInvalid
 from app.runtimes import RUNTIMES, load
 from app.schema import Schema
@@ -85,7 +86,7 @@ def test_one_row_alone_is_answered_as_among_others(model: Model) -> None:
         alone = Batch({name: a[row : row + 1] for name, a in batch.arrays.items()}, 1)
         for name, output in every_output(model, alone).items():
             wanted = plain(together[name][row : row + 1])
-            assert list(golden.differences(plain(output), wanted, 1e-6)) == []
+            assert list(differences(plain(output), wanted, 1e-6)) == []
 
 
 def test_two_threads_at_once_agree_with_one(model: Model) -> None:
