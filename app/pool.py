@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -45,6 +46,8 @@ class Pool:
         self._uses = 0
         self._loading: dict[ModelRef, asyncio.Task[Loaded]] = {}
         self._turns = asyncio.Semaphore(LOADS)
+        self._unwritten: dict[tuple[Registry, str], Answering] = {}
+        self._writing = threading.Lock()
 
     def get(self, ref: ModelRef) -> Loaded | None:
         """The model when it is in memory; it is then the last one to go."""
@@ -67,8 +70,15 @@ class Pool:
         return await run_in(self._loaders, self._store.answering, name, registry)
 
     def write_answering(self, name: str, registry: Registry, answering: Answering) -> None:
-        """Have it written, in a loading thread."""
-        self._loaders.submit(self._store.write_answering, name, registry, answering)
+        """Have it written by a loading thread; of several the last one stays."""
+        self._unwritten[registry, name] = answering
+        self._loaders.submit(self._write_answering, registry, name)
+
+    def _write_answering(self, registry: Registry, name: str) -> None:
+        with self._writing:
+            answering = self._unwritten.pop((registry, name), None)
+            if answering is not None:
+                self._store.write_answering(name, registry, answering)
 
     def release(self, ref: ModelRef) -> None:
         """Drop it; requests inside keep theirs."""

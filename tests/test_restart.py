@@ -28,17 +28,21 @@ async def version(catalog: Catalog) -> str:
     return (await catalog.find("double")).ref.version
 
 
-async def noted(parts: Serving) -> None:
-    """What answers now is written, by a loading thread."""
-    for _ in range(4):
-        await until(parts.loaders.submit(lambda: None).done)
+async def noted(parts: Serving, version: str, refused: str = "") -> None:
+    """Until it is written, by a loading thread."""
+
+    def is_written() -> bool:
+        told = parts.store.answering("double", parts.registry)
+        return (told.version, told.refused) == (version, refused)
+
+    await until(is_written)
 
 
 async def before(parts: Serving) -> None:
     """A process that has answered by version 1, and is gone."""
     catalog = parts.catalog(Wanted("double"))
     assert await version(catalog) == "1"
-    await noted(parts)
+    await noted(parts, "1")
     await catalog.close()
 
 
@@ -57,7 +61,7 @@ async def stepped_back(
         trace.ref, trace.code = loaded.ref, "model-failed"
         outcomes.record(trace)
     assert await version(catalog) == "1"
-    await noted(parts)
+    await noted(parts, "1", refused="2")
 
 
 async def test_the_version_that_answered_before_a_restart_answers_where_the_newest_is_refused(
@@ -101,10 +105,10 @@ async def test_a_step_back_outlives_a_restart_until_the_version_is_asked_for(
         catalog = parts.catalog(Wanted("double"))
         assert await version(catalog) == "1"
         assert catalog.status()[0].refused.startswith("5 of its first 5 requests failed")
-        await noted(parts)
+        await noted(parts, "1", refused="2")
     await catalog.refresh(is_asked_for=True)
     assert await version(catalog) == "2"
-    await noted(parts)
+    await noted(parts, "2")
     await catalog.close()
     assert await version(parts.catalog(Wanted("double"))) == "2"
 
