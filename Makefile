@@ -38,6 +38,10 @@ test-full: .venv/dev $(AZURITE) ## run the tests at their full sizes, which take
 check: .venv/dev ## lint, format, types and import layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
+chart: .venv/dev ## lint, package and test the Helm chart; its README gets its table of values
+	PATH="$(BIN):$$PATH" && helm lint --strict charts/aml-serve && helm package --destination build charts/aml-serve
+	$(BIN)/python -m charts.readme && $(BIN)/python -m pytest -n 2 tests/chart $(ARGS)
+
 fix: .venv/dev ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix; $(BIN)/ruff format
 
@@ -52,6 +56,9 @@ bench-scale: .venv/dev ## measure what a second worker process brings
 
 bench-many: .venv/dev ## measure what 10 to 10,000 names cost that are served on demand
 	$(BIN)/python -m bench.many_models $(ARGS)
+
+bench-sharding: .venv/dev ## simulate what consistent hashing by model name brings
+	$(BIN)/python -m bench.sharding
 
 bench-check: .venv/dev ## compare the instructions of each phase with those known (valgrind)
 	$(BIN)/python -m bench.micro --instructions $(ARGS)
@@ -69,4 +76,4 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-many bench-check bench-accelerate models lock
+.PHONY: help serve test test-long test-full check chart fix bench bench-start bench-scale bench-many bench-sharding bench-check bench-accelerate models lock
