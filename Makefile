@@ -40,7 +40,7 @@ check: .venv/dev ## lint, format, types and import layers
 
 chart: .venv/dev ## lint, package and test the Helm chart; its README gets its table of values
 	PATH="$(BIN):$$PATH" && helm lint --strict charts/aml-serve && helm package --destination build charts/aml-serve
-	$(BIN)/python -m charts.readme && $(BIN)/python -m pytest -n 2 tests/chart $(ARGS)
+	$(BIN)/python -m charts.readme && $(BIN)/python -m pytest -n 2 -m chart tests/chart $(ARGS)
 
 fix: .venv/dev ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix; $(BIN)/ruff format

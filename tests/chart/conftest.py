@@ -1,4 +1,4 @@
-"""A cluster's stand-in for each test."""
+"""What the tests of the chart share: `make chart` runs them, and a cluster's stand-in for each."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ from tests.chart.cluster import Cluster, running
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with running(tmp_path) as cluster:
         yield cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of this folder; pytest gives all."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.chart)
