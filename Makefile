@@ -35,6 +35,9 @@ test-long: .venv/dev $(AZURITE) ## run the tests that take tens of seconds
 test-full: .venv/dev $(AZURITE) ## run the tests at their full sizes, which takes minutes
 	$(BIN)/python -m pytest -m full $(ARGS)
 
+image: .venv/dev $(AZURITE) ## build the container images, print their sizes and test them (wants docker, on Linux)
+	$(BIN)/python -m pytest tests/image -m "image and not full" $(ARGS)
+
 check: .venv/dev ## lint, format, types and import layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -74,4 +77,4 @@ EXTRA := import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))[
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check fix bench bench-start bench-scale bench-many bench-check bench-accelerate models lock
+.PHONY: help serve test test-long test-full image check fix bench bench-start bench-scale bench-many bench-check bench-accelerate models lock
