@@ -56,6 +56,8 @@ RUN sh image/service.sh /out
 
 FROM ${BASE_IMAGE} AS runtime
 ENV PATH=/opt/aml-serve/bin:$PATH \
+    # Empty, unless an extra needs what the base lacks.
+    LD_LIBRARY_PATH=/opt/aml-serve/native \
     # Its cache folders are below; a user without an entry in /etc/passwd has no home.
     HOME=/tmp \
     # onnxruntime 1.29 and later would write a database and look a host up.

@@ -16,6 +16,13 @@ done
 sh image/pip.sh $python install --require-hashes "$@"
 $python image/trim.py
 
+# LightGBM wants the OpenMP of a system, and slim bases have none; its neighbours bring one.
+libraries=$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+if [ -d "$libraries/lightgbm" ]; then
+  mkdir /opt/aml-serve/native
+  ln -s "$(ls "$libraries"/*.libs/libgomp-* | head -n 1)" /opt/aml-serve/native/libgomp.so.1
+fi
+
 # The user's own come last, are left whole, and may replace any of the above.
 if [ -n "$own" ]; then
   $python image/conda.py "$(basename "$own")" >own.txt

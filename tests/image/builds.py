@@ -36,10 +36,10 @@ class Builder:
         with self._arguments(tag) as arguments:
             self.docker("build", *arguments, *options, str(context))
 
-    def refuses(self, *options: str) -> str:
+    def refuses(self, *options: str, context: Path = ROOT) -> str:
         """What a build that must fail says."""
         with self._arguments("aml-serve:refused") as arguments:
-            return self.docker.fails("build", *arguments, *options, str(ROOT))
+            return self.docker.fails("build", *arguments, *options, str(context))
 
     def grown_mb(self, image: str) -> float:
         """By how much it is larger than the base."""

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 _START_S = 60
+_LONGEST_S = 900
+"""Of one build; nothing else takes minutes."""
 _ROOT = 0
 
 
@@ -58,8 +60,9 @@ class Docker:
 
     def _done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.command, *arguments], env=self.environment, capture_output=True, text=True
-        )
+            [self.command, *arguments],
+            env=self.environment, capture_output=True, text=True, timeout=_LONGEST_S,
+        )  # fmt: skip
 
 
 @contextmanager
