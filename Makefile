@@ -35,6 +35,9 @@ test-long: .venv/dev $(AZURITE) ## run the tests that take tens of seconds
 test-full: .venv/dev $(AZURITE) ## run the tests at their full sizes, which takes minutes
 	$(BIN)/python -m pytest -m full $(ARGS)
 
+image: .venv/dev $(AZURITE) ## build the container images, print their sizes and test them (wants docker, on Linux)
+	$(BIN)/python -m pytest tests/image -m "image and not full" $(ARGS)
+
 check: .venv/dev ## lint, format, types and import layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -72,8 +75,13 @@ models: .venv/dev ## train the sample models again
 lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --all-extras --group dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group gpu --no-emit-package onnxruntime -c requirements.txt -o requirements-gpu.txt
+	for name in build slim; do $(BIN)/uv pip compile $(LOCK) --group $$name -c requirements-dev.txt -o requirements-$$name.txt || exit; done
+	for name in $(EXTRAS); do $(BIN)/python -c '$(EXTRA)' $$name | $(BIN)/uv pip compile $(LOCK) - -c requirements-dev.txt -o requirements-$$name.txt || exit; done
 
+EXTRAS := accelerate boosters mlflow opencensus
+EXTRA := import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help serve test test-long test-full check chart fix bench bench-start bench-scale bench-many bench-sharding bench-check bench-accelerate models lock
+.PHONY: help serve test test-long test-full image check chart fix bench bench-start bench-scale bench-many bench-sharding bench-check bench-accelerate models lock

@@ -1,6 +1,29 @@
-"""`python -m app`."""
+"""`python -m app` and `aml-serve`: the command line, which can be stopped from its first moment."""
 
-from app.cli import main
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+_PROCESS_1 = 1
+
+
+def main() -> None:
+    """Run the command line."""
+    if os.getpid() == _PROCESS_1:  # of a container; the kernel keeps from it what it does not await
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end)
+    from app.cli import main as command  # whose imports take a while
+
+    command()
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """As the kernel would end any other process, with the exit code that a shell tells of it."""
+    os._exit(128 + number)
+
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import pytest
 import requests
 
 from tests import odd_models
+from tests.clients import TEXT, Load
 from tests.odd_models import WAITS, Gate, Odd, SlowToLoad
 from tests.server import CLAIM, Server, run, serving
 
-TEXT = "My house is on fire"
 AML_SERVE = str(Path(sys.executable).with_name("aml-serve"))
 
 
@@ -112,36 +111,6 @@ def test_the_log_has_a_line_for_each_request_in_the_form_asked_for(form: str) ->
         assert (told["request_id"], told["model"], told["status"]) == ("my-id", CLAIM, 200)
     else:
         assert not lines[0].startswith("{")
-
-
-class Load:
-    """Clients that score on connections of their own until told to stop."""
-
-    def __init__(self, server: Server, clients: int, *, keep_alive: bool = True) -> None:
-        self._url = f"{server.url}/score/{CLAIM}"
-        self._headers = {} if keep_alive else {"Connection": "close"}
-        self._is_over = threading.Event()
-        self.outcomes: Counter[str] = Counter()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _run(self) -> None:
-        with requests.Session() as session:
-            while not self._is_over.is_set():
-                try:
-                    answer = session.post(
-                        self._url, json={"data": TEXT}, headers=self._headers, timeout=30
-                    )
-                    closes = answer.headers.get("connection", "")
-                    self.outcomes[f"{answer.status_code} {closes}".strip()] += 1
-                except requests.RequestException as error:
-                    self.outcomes[type(error).__name__] += 1
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

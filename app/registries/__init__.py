@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import urlsplit
 
+from app.imports import imported
 from app.tensors import ModelRef
 
 if TYPE_CHECKING:
@@ -158,12 +158,14 @@ def open_registry(name: str, url: str, access: Access, identity: str = "auto") -
 
     Raises:
         ValueError: no registry has such a URL; the text says which there are, or what is amiss.
+        NotInstalled: what it needs is not here.
     """
     target = REGISTRIES.get(_scheme(url))
     if target is None:
         known = ", ".join(f"{known}://" for known in REGISTRIES)
         raise ValueError(f"no registry speaks {_scheme(url)}://; known: {known}")
-    return cast(Registry, _class(target)(name, url, access, identity))
+    registry = imported(target, f"a registry at {_scheme(url)}://")
+    return cast(Registry, registry(name, url, access, identity))
 
 
 def open_registrar(url: str, access: Access, identity: str = "auto") -> Registrar:
@@ -171,6 +173,7 @@ def open_registrar(url: str, access: Access, identity: str = "auto") -> Registra
 
     Raises:
         ValueError: nobody does, or what is amiss with the URL.
+        NotInstalled: what it needs is not here.
     """
     target = REGISTRARS.get(_scheme(url))
     if target is None:
@@ -178,14 +181,9 @@ def open_registrar(url: str, access: Access, identity: str = "auto") -> Registra
             "models are not registered in Blob storage by this command; copy the model's folder "
             "to NAME/VERSION/ there, e.g. with azcopy, its manifest.yaml or MLmodel last"
         )
-    return cast(Registrar, _class(target)("default", url, access, identity))
+    registrar = imported(target, f"registering models in {_scheme(url)}://")
+    return cast(Registrar, registrar("default", url, access, identity))
 
 
 def _scheme(url: str) -> str:
     return urlsplit(url).scheme if "://" in url else "file"
-
-
-def _class(target: str) -> Callable[[str, str, Access, str], object]:
-    module, attribute = target.split(":")
-    found: Callable[[str, str, Access, str], object] = getattr(import_module(module), attribute)
-    return found

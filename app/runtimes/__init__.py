@@ -7,10 +7,10 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
 from app.errors import ModelInvalid, ServingError
+from app.imports import NotInstalled, imported
 from app.manifest import Manifest
 from app.schema import Schema
 from app.schema.declared import declare
@@ -106,9 +106,11 @@ def _runtime(manifest: Manifest) -> Load:
     target = RUNTIMES.get(manifest.runtime)
     if target is None:
         raise ModelInvalid(f"no runtime {manifest.runtime!r}; known: {', '.join(RUNTIMES)}")
-    module, name = target.split(":")
-    is_new = module not in sys.modules
-    loader = cast(Load, getattr(import_module(module), name))
+    is_new = target.partition(":")[0] not in sys.modules
+    try:
+        loader = cast(Load, imported(target, f"a model of the runtime {manifest.runtime}"))
+    except NotInstalled as error:
+        raise ModelInvalid(str(error)) from error
     if is_new:
         gc.freeze()  # a library stays: no garbage collection need look at it again
     return loader

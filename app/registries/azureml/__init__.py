@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from app.imports import imported
 
 if TYPE_CHECKING:
     from app.azure.access import Access
@@ -85,7 +86,7 @@ class OpenMetadata(Protocol):
 
 
 def open_metadata(access: Access, identity: str, registry: str | None) -> Metadata:
-    """By the client that the operator chose."""
-    module, name = CLIENTS[access.given.client].split(":")
-    opened = cast(OpenMetadata, getattr(import_module(module), name))
+    """By the client that the operator chose. Raises: NotInstalled: what it needs is not here."""
+    client = access.given.client
+    opened = cast(OpenMetadata, imported(CLIENTS[client], f"SERVE_AZUREML_CLIENT={client}"))
     return opened(access, identity, registry)

@@ -7,11 +7,11 @@ destination has a thread of its own (`outlet`). Nothing of their libraries is im
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from app.imports import imported
 from app.telemetry.insights.feed import Feed
 from app.telemetry.insights.outlet import Outlet
 from app.telemetry.insights.relay import Relay
@@ -46,6 +46,7 @@ def exporters(
 
     Raises:
         ValueError: an address cannot be read; says which variable, never its value.
+        NotInstalled: what sends there is not here.
     """
     opened = []
     if connection_string is not None:
@@ -59,6 +60,6 @@ def exporters(
 
 
 def _open(name: str, address: str, service_name: str) -> Destination:
-    module, _, kind = _DESTINATIONS[name].partition(":")
-    opened: Destination = getattr(importlib.import_module(module), kind)(address, service_name)
+    kind = imported(_DESTINATIONS[name], f"sending traces by {name}")
+    opened: Destination = kind(address, service_name)
     return opened
