@@ -43,6 +43,8 @@ _DTYPES: Final = {
 _BFLOAT16: Final = 16
 """TensorProto.DataType.BFLOAT16 (onnx.proto3)."""
 
+_PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
+"""What computes a graph: the first that onnxruntime was built with, the rest what that cannot."""
 _NOT_FOR_CLIENTS: Final = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : "
     r"|Load model from .* failed: ?"
@@ -150,10 +152,10 @@ def load(manifest: Manifest, threads: int, untrusted: str = "") -> OnnxModel:
     options.enable_mem_pattern = False  # likewise, once more for each number of rows
     options.log_severity_level = 4  # what goes wrong is raised, and logged once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    available = ort.get_available_providers()
+    providers = [provider for provider in _PROVIDERS if provider in available]
     try:
-        session = ort.InferenceSession(
-            str(manifest.file), options, providers=["CPUExecutionProvider"]
-        )
+        session = ort.InferenceSession(str(manifest.file), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no class but this one
         reason = _reason(error, manifest.folder)
         raise ModelInvalid(f"onnxruntime cannot load {manifest.file.name}: {reason}") from error
