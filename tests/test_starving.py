@@ -16,7 +16,7 @@ from tests import odd_models
 from tests.models import write_times
 from tests.server import Server, serving
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 def p99_s(server: Server, lasts_s: float) -> float:
@@ -49,7 +49,7 @@ def inside(server: Server, seconds: float, *, computes: bool) -> Iterator[None]:
 
 @pytest.mark.parametrize("computes", [False, True], ids=["sleeps", "computes"])
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(2, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.full)]
+    "seconds", [pytest.param(1.5, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.full)]
 )
 def test_a_long_predict_leaves_the_p99_of_another_model_within_twice_its_quiet_value(
     tmp_path: Path, seconds: float, computes: bool
