@@ -298,10 +298,10 @@ def test_a_name_is_looked_up_in_the_registry_and_its_size_is_not_remembered(
         (
             "chrn",
             str(SAMPLES),
-            "no file or folder 'chrn', and no model 'chrn' in the registry; did",
+            ", and no model 'chrn' in the registry; did you mean churn",
         ),
         ("churn:9", str(SAMPLES), "and model churn has no version '9'; did you mean churn:"),
-        ("chrn", "", "'chrn', and as the name of a model it cannot be looked up: SERVE_REGISTRY"),
+        ("chrn", "", ", and as the name of a model it cannot be looked up: SERVE_REGISTRY"),
         ("a b", str(SAMPLES), "there is no file or folder 'a b', and a name is letters, digits"),
         ("./READM.md", "", "there is no file or folder './READM.md'; did you mean README.md?"),
         (f"{SAMPLES}/chrn/1", "", "there is no file or folder"),
