@@ -26,10 +26,15 @@ serve: .venv/runtime ## serve the sample models on port 5001 (SERVE_* variables 
 	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .venv/azurite azurite@3.37.0 && touch $@ \
 		|| echo "no storage emulator: the tests of Azure are skipped"
 
-test: .venv/dev $(AZURITE) ## run the tests (those of Azure want npm, for a storage emulator)
+.venv/inference-server: tests/differential/requirements.txt .venv/pyvenv.cfg
+	$(BIN)/python -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< && touch $@ \
+		|| { rm -rf $@; echo "no server to compare with: the tests that ask it are skipped"; }
+
+test: .venv/dev $(AZURITE) .venv/inference-server ## run the tests (those of Azure want npm, for a storage emulator)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-long: .venv/dev $(AZURITE) ## run the tests that take tens of seconds
+test-long: .venv/dev $(AZURITE) .venv/inference-server ## run the tests that take tens of seconds
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-full: .venv/dev $(AZURITE) ## run the tests at their full sizes, which takes minutes
@@ -70,7 +75,8 @@ bench-accelerate: .venv/dev ## measure what one row gains by the ONNX form of sc
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.accelerate
 
 models: .venv/dev ## train the sample models again
-	$(BIN)/python sample_model/train_churn.py && $(BIN)/python sample_model/train_claim_classifier.py
+	$(BIN)/python sample_model/train_churn.py && $(BIN)/python sample_model/train_claim_classifier.py \
+		&& $(BIN)/python sample_model/train_dog_breeds.py
 
 lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
@@ -78,6 +84,7 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group gpu --no-emit-package onnxruntime -c requirements.txt -o requirements-gpu.txt
 	for name in build slim; do $(BIN)/uv pip compile $(LOCK) --group $$name -c requirements-dev.txt -o requirements-$$name.txt || exit; done
 	for name in $(EXTRAS); do $(BIN)/python -c '$(EXTRA)' $$name | $(BIN)/uv pip compile $(LOCK) - -c requirements-dev.txt -o requirements-$$name.txt || exit; done
+	sed -nE 's/^((numpy|pandas)==[^\\]*).*/\1/p' requirements.txt | $(BIN)/uv pip compile $(LOCK) tests/differential/requirements.in -c - -o tests/differential/requirements.txt
 
 EXTRAS := accelerate boosters mlflow opencensus
 EXTRA := import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")

@@ -1,4 +1,4 @@
-"""The command `aml-serve`: serve | score | check | models."""
+"""The command `aml-serve`: serve | score | check | schema | manifest | models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NoReturn
 import orjson
 import typer
 
-from app.commands import checking
+from app.commands import authoring, checking
 from app.commands.models import models
 from app.commands.outcome import again, limit_threads, refuse, settings
 from app.errors import ServingError
@@ -94,6 +94,7 @@ def score(
 
 
 checking.add_to(main)
+authoring.add_to(main)
 
 
 def _curl(settings: Settings, model: str, version: str, request: bytes) -> str:
@@ -121,20 +122,28 @@ async def _score(
             loaded = await parts.catalog.find(model, version)
             request: Any = {"data": records(loaded.schema.signature, 1)[0]}
         else:
-            request = await asyncio.to_thread(_request, file)
+            given = await asyncio.to_thread(_given, file)
+            request = given
+            if not isinstance(given, dict) or not given.keys() & {"data", "input_data"}:
+                loaded = await parts.catalog.find(model, version)
+                request = _request(given, loaded.schema.signature.input_names)
         body = orjson.dumps(request)
         return body, await score_once(parts.engine, model, version, body)
     finally:
         await parts.close()
 
 
-def _request(file: Path) -> Any:
+def _given(file: Path) -> Any:
     text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     try:
-        given = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{file} is not JSON: {error}") from error
-    is_request = isinstance(given, dict) and given.keys() & {"data", "input_data"}
+
+
+def _request(given: Any, input_names: tuple[str, ...]) -> Any:
+    """What holds an input by its name is a request, all else is data."""
+    is_request = isinstance(given, dict) and given.keys() & set(input_names)
     return given if is_request else {"data": given}
 
 

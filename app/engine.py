@@ -15,9 +15,10 @@ from app.catalog import Catalog
 from app.deadline import Deadline
 from app.errors import ModelFailed, ModelNotNamed
 from app.limits import LARGE_BODY_BYTES, Limits, Receive
-from app.observers import Shadows
+from app.observers import Observers, Seen
 from app.pool import Loaded
 from app.schema import Schema
+from app.streams import HeldStream
 from app.telemetry import Trace
 from app.tensors import Call, Prediction, Reply
 
@@ -39,9 +40,16 @@ class Query:
     content_length: int | None
     timeout_s: float | None
     """The caller's own deadline; it can only lower ours."""
+    method: str = "POST"
+    query_string: bytes = b""
+    """As it came, without what named the model."""
     request_id: bytes = b""
+    client: str = ""
+    """Its address."""
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     """By lower-case names."""
+    loaded: Loaded | None = None
+    """The model, once it is found."""
 
 
 class Codec(Protocol):
@@ -51,8 +59,8 @@ class Codec(Protocol):
         """The model and version that the body itself names. Raises: BadRequest."""
         ...
 
-    def decode(self, body: bytes, schema: Schema) -> Call:
-        """Well-shaped input. Raises: BadRequest, SchemaMismatch."""
+    def decode(self, body: bytes, schema: Schema, query: Query) -> Call:
+        """Well-shaped input. Raises: BadRequest, SchemaMismatch, UnsupportedMediaType."""
         ...
 
     def encode(self, call: Call, predicted: Predicted | None, loaded: Loaded) -> Reply:
@@ -68,7 +76,7 @@ class Engine:
         limits: Limits,
         catalog: Catalog,
         decoders: Executor,
-        shadows: Shadows,
+        observers: Observers,
         *,
         timeout_s: float,
         model_failure_status: int,
@@ -76,7 +84,7 @@ class Engine:
         self._limits = limits
         self._catalog = catalog
         self._decoders = decoders
-        self._shadows = shadows
+        self._observers = observers
         self._timeout_s = timeout_s
         self._model_failure_status = model_failure_status
 
@@ -104,22 +112,27 @@ class Engine:
                 loaded = await self._find(query, codec, body)
                 self._line_up(loaded, trace, deadline)
 
+            query.loaded = loaded
             trace.enter("decode")
             if is_large:
-                call = await self._apart(codec.decode, body, loaded.schema)
+                call = await self._apart(codec.decode, body, loaded.schema, query)
                 slot.end_turn()
             else:
-                call = codec.decode(body, loaded.schema)
+                call = codec.decode(body, loaded.schema, query)
             trace.rows, trace.extra_columns = call.batch.rows, call.batch.extra_columns
             del body
 
             predicted = await self._predict(call, loaded, trace, is_large=is_large)
             trace.enter("encode")
-            if self._catalog.has_shadows and predicted is not None:
-                self._tell_shadow(call, predicted, loaded)
             if predicted is not None and _is_much(predicted.prediction):
-                return await self._apart(codec.encode, call, predicted, loaded)
-            return codec.encode(call, predicted, loaded)
+                reply = await self._apart(codec.encode, call, predicted, loaded)
+            else:
+                reply = codec.encode(call, predicted, loaded)
+            if self._catalog.is_observed and predicted is not None:
+                self._observers.tell(Seen(query, call, predicted, loaded))
+            if not isinstance(reply.body, bytes):
+                reply.body = HeldStream(reply.body, slot.keep())
+            return reply
 
     def _at_hand(self, query: Query) -> Loaded | None:
         """The model that path or query name, when it is in memory."""
@@ -167,11 +180,6 @@ class Engine:
             error.status = self._model_failure_status
             raise
 
-    def _tell_shadow(self, call: Call, predicted: Predicted, loaded: Loaded) -> None:
-        shadow = self._catalog.shadow(loaded.ref.name)
-        if shadow is not None and shadow is not loaded:
-            self._shadows.tell(call, predicted, loaded, shadow)
-
     async def _apart(self, work: Callable[..., Result], *given: Any) -> Result:
         """In a thread, so that others need not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, *given)
@@ -180,6 +188,6 @@ class Engine:
 def _is_much(prediction: Prediction) -> bool:
     """Also what is no array, of which nobody knows how much it is."""
     for output in prediction.values():
-        if not isinstance(output, np.ndarray) or output.nbytes >= _LARGE_OUTPUT_BYTES:
+        if not isinstance(output, (np.ndarray, Reply)) or output.nbytes >= _LARGE_OUTPUT_BYTES:
             return True
     return False

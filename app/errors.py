@@ -15,6 +15,7 @@ ServingError
   IdTooLong               431  id-too-long
   ClientLeft              499  client-left
   ModelFailed             502  model-failed
+    AnswerInvalid              what it gave cannot be sent
   Overloaded              503  overloaded
   ModelLoading            503  model-loading
   ModelUnavailable        503  model-unavailable
@@ -202,6 +203,10 @@ class ModelFailed(ServingError):
 
     status = 502
     code = "model-failed"
+
+
+class AnswerInvalid(ModelFailed):
+    """What the model's own code gave cannot be sent; it did not raise."""
 
 
 class Overloaded(ServingError):

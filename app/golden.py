@@ -17,7 +17,7 @@ from app.errors import GoldenMismatch, ModelInvalid, ServingError
 from app.schema import Schema
 from app.schema.examples import records
 from app.schema.results import plain, results
-from app.tensors import Batch, Call, Model, Prediction
+from app.tensors import Batch, Call, Model, Prediction, RawBatch, RawRequest
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ DEFAULT_TOLERANCE: Final = 1e-6
 _SHOWN: Final = 5
 """Differences told of one golden file."""
 _PROBE_ROWS: Final = 8
+_JSON: Final = (b"content-type", b"application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def check(model: Model, schema: Schema, golden: Path | None) -> Verdict:
         ModelInvalid: the golden file cannot be read, or the first prediction of a model whose
             schema leaves nothing to guess fails, or gives values that are not finite.
     """
+    if model.signature.kind == "raw":
+        return _check_script(model, golden)
     if golden is not None:
         calls = _compare(model, schema, golden)
         checked = f"golden: {len(calls)} requests"
@@ -98,6 +101,39 @@ def _compare(model: Model, schema: Schema, golden: Path) -> list[Call]:
         more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
         raise GoldenMismatch(f"golden.json: {'; '.join(found[:_SHOWN])}{more}")
     return [call for call in calls if call.batch.rows]
+
+
+def _check_script(model: Model, golden: Path | None) -> Verdict:
+    """Answers as JSON, compared with `results`; scripts without a golden file are not asked."""
+    joining = "off: requests of a script are never joined"
+    if golden is None:
+        return Verdict("its init() returned", False, joining, math.inf)
+    found, spent_s = [], math.inf
+    entries = _entries(golden)
+    for number, entry in enumerate(entries):
+        try:
+            got, spent_s = _asked(model, entry["request"])
+        except (ServingError, ValueError) as error:
+            found.append(f"request {number}: {error}")
+            continue
+        tolerance = float(entry.get("tolerance", DEFAULT_TOLERANCE))
+        found += [
+            f"request {number}, {difference}"
+            for difference in differences(got, entry["results"], tolerance)
+        ]
+    if found:
+        raise GoldenMismatch(f"golden.json: {'; '.join(found[:_SHOWN])}")
+    return Verdict(f"golden: {len(entries)} requests", False, joining, spent_s)
+
+
+def _asked(model: Model, document: Any) -> tuple[Any, float]:
+    """The answer of a script, and what it took. Raises: ValueError: it is none, or no JSON."""
+    request = RawRequest("POST", "/score", b"", [_JSON], orjson.dumps(document))
+    started = time.perf_counter()
+    reply = model.predict(RawBatch.of_request(request), ("reply",))["reply"]
+    if reply.status != 200 or not isinstance(reply.body, bytes):
+        raise ValueError(f"it answered with status {reply.status}")
+    return orjson.loads(reply.body), time.perf_counter() - started
 
 
 def _entries(golden: Path) -> list[dict[str, Any]]:

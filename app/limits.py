@@ -127,13 +127,14 @@ class Limits:
 class Slot:
     """One request inside."""
 
-    __slots__ = ("_body_bytes", "_caller", "_limits", "_turn")
+    __slots__ = ("_body_bytes", "_caller", "_is_kept", "_limits", "_turn")
 
     def __init__(self, limits: Limits, caller: str | None) -> None:
         self._limits = limits
         self._caller = caller
         self._body_bytes = 0
         self._turn: Turn | None = None
+        self._is_kept = False
 
     def __enter__(self) -> Slot:
         return self
@@ -144,8 +145,8 @@ class Slot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._limits.leave(self._caller, self._body_bytes)
-        self.end_turn()
+        if not self._is_kept:
+            self._leave()
 
     async def read(self, receive: Receive, content_length: int | None) -> bytes:
         """The body, counted as it comes; refused before it comes when its length is told.
@@ -165,6 +166,15 @@ class Slot:
         if self._turn is not None:
             self._turn.hold()
         return body
+
+    def keep(self) -> Callable[[], None]:
+        """It stays beyond its `with` block, until what this gives is called."""
+        self._is_kept = True
+        return self._leave
+
+    def _leave(self) -> None:
+        self._limits.leave(self._caller, self._body_bytes)
+        self.end_turn()
 
     def end_turn(self) -> None:
         """The body is decoded."""

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from app import golden, runtimes, verified
 from app.acceleration import OFF, Acceleration, Accelerator, Mode
 from app.batching import Batcher, Workers
+from app.collecting.rule import Rule
 from app.crashes import Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
-from app.manifest import Manifest
+from app.manifest import Manifest, Script
 from app.memory import Memory, Size, counted
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
-from app.tensors import Model, ModelRef, Signature
+from app.tensors import Apart, Model, ModelRef, Signature
 from app.trust import EVERYTHING, Trust
 from app.verified import Verified
 
 logger = logging.getLogger(__name__)
 
+SCRIPT_TIMEOUT_S: Final = 60.0
 DEFAULT_MAX_ROWS: Final = 1024
 """Rows of a joint model call, unless the manifest or the configuration says otherwise."""
 
@@ -43,6 +46,8 @@ class Options:
     trust: Trust = EVERYTHING
     accelerate: Mode = "off"
     memory_bytes: int | None = None
+    script: Script | None = None
+    collect: Rule | None = None
 
 
 DEFAULTS: Final = Options()
@@ -84,7 +89,16 @@ class Loaded:
 class Loader:
     """Its methods block; called in loading threads."""
 
-    def __init__(self, store: Store, workers: Workers, memory: Memory, crashes: Crashes) -> None:
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        memory: Memory,
+        crashes: Crashes,
+        script_timeout_s: float = SCRIPT_TIMEOUT_S,
+    ) -> None:
+        """`script_timeout_s` ends the process of a script where nothing else is said of it."""
+        self._script_timeout_s = script_timeout_s
         self._store = store
         self._workers = workers
         self._memory = memory
@@ -99,7 +113,8 @@ class Loader:
         Raises:
             ServingError: it cannot be had, is not what was registered, or is set aside.
         """
-        found = verified.bring(ref, registry, self._store, options.trust, tell)
+        trust, script = options.trust, options.script
+        found = verified.bring(ref, registry, self._store, trust, tell, script)
         try:
             self._crashes.refuse(found.digest)
         except ServingError:
@@ -135,11 +150,13 @@ class Loader:
         ):
             model, acceleration = self._read(found, options)
             show(model.signature)
+            _warn(ref, options, model.signature)
             schema, verdict = self._checked(ref, found, model, tell)
         if verdict.has_predicted:
             self._crashes.forget(found.digest)
         acceleration.begin()
         batcher = self._batcher(ref, model, verdict, options, stated, found.digest)
+        measured = _with_processes(weighing.size, model)
         return Loaded(
             ref=ref,
             manifest=stated,
@@ -149,11 +166,11 @@ class Loader:
             verdict=verdict,
             details=found.details,
             digest=found.digest,
-            size=_counted(ref, weighing.size, options, stated),
-            measured=weighing.size,
+            size=_counted(ref, measured, options, stated),
+            measured=measured,
             fetch_s=found.fetch_s,
             load_s=time.perf_counter() - started,
-            timeout_s=options.timeout_s or stated.timeout_s,
+            timeout_s=None if stated.runtime == "script" else options.timeout_s or stated.timeout_s,
             is_pinned=options.is_pinned,
             options=options,
             headers=_headers(ref),
@@ -163,6 +180,8 @@ class Loader:
     def adjusted(self, loaded: Loaded, options: Options) -> Loaded:
         """The same model, called as `options` say."""
         stated = loaded.manifest
+        if options.collect != loaded.options.collect:
+            _warn(loaded.ref, options, loaded.schema.signature)
         return replace(
             loaded,
             batcher=self._batcher(
@@ -177,6 +196,12 @@ class Loader:
     def _read(self, found: Verified, options: Options) -> tuple[Model, Acceleration]:
         """The model in memory, by its ONNX form where that may take its place."""
         stated = found.manifest
+        if stated.runtime == "script":
+            stated = replace(
+                stated,
+                threads=options.threads or stated.threads,
+                timeout_s=options.timeout_s or stated.timeout_s or self._script_timeout_s,
+            )
         threads = max(1, self._workers.threads // self._threads(options, stated))
         return self._accelerator.load(
             stated, found.digest, found.untrusted, threads, options.accelerate
@@ -202,6 +227,8 @@ class Loader:
         stated: Manifest,
         digest: str,
     ) -> Batcher:
+        if model.signature.kind == "raw":
+            return self._of_script(ref, model, verdict, options, stated)
         max_rows = most_rows(options, stated)
         if not verdict.has_predicted:
             model = Untried(model, self._crashes, digest, str(ref))
@@ -215,6 +242,19 @@ class Loader:
             is_steady=model.is_steady,
         )
 
+    def _of_script(
+        self, ref: ModelRef, model: Model, verdict: Verdict, options: Options, stated: Manifest
+    ) -> Batcher:
+        """With threads of its own, which only wait for its processes."""
+        processes = options.threads or stated.threads or 1
+        workers = Workers(processes)
+        batcher = Batcher(
+            model, str(ref), workers, max_rows=1, threads=processes, expected_s=verdict.predict_s,
+            is_steady=False,
+        )  # fmt: skip
+        weakref.finalize(batcher, workers.close)
+        return batcher
+
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""
         return options.threads or stated.threads or self._workers.threads
@@ -223,6 +263,21 @@ class Loader:
 def most_rows(options: Options, stated: Manifest) -> int:
     """Of a joint call, where calls are joined."""
     return options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
+
+
+def _warn(ref: ModelRef, options: Options, signature: Signature) -> None:
+    """Of what the operator says that this model does not bear out."""
+    if options.collect is not None:
+        for doubt in options.collect.doubts(signature):
+            logger.warning("%s: %s", ref, doubt)
+
+
+def _with_processes(size: Size, model: Model) -> Size:
+    """And what a script's processes take, which `Memory` does not see."""
+    if model.signature.kind != "raw":
+        return size
+    taken = cast(Apart, model).resident_bytes
+    return Size(size.size_bytes + taken, f"{size.source}, and its processes", is_exact=True)
 
 
 def _counted(ref: ModelRef, measured: Size, options: Options, stated: Manifest) -> Size:

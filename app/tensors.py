@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,10 @@ class Signature:
     """Inputs of which the type is not known for sure."""
     params: tuple[TensorSpec, ...] = ()
     """What a request may say to the model beside its rows, one value each."""
+    input_names: tuple[str, ...] = ()
+    """What requests may call the inputs in place of `data`; they then have no unknown keys."""
+    casts: bool = False
+    """Numbers with a fraction lose it where integers are wanted."""
 
     @property
     def batched(self) -> bool:
@@ -147,8 +151,38 @@ class BatchWithParams(Batch):
 
 
 @dataclass(slots=True)
+class RawRequest:
+    """One HTTP request as it came, for a model of the `raw` kind."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    """Names in lower case."""
+    body: bytes = b""
+    client: str = ""
+    """Its address."""
+
+
+@dataclass(slots=True)
+class RawBatch(Batch):
+    """One request, which is never joined with another."""
+
+    request: RawRequest = field(default_factory=lambda: RawRequest("POST", "/score", b"", ()))
+
+    def row_key(self) -> tuple[Any, ...]:
+        """See `Batch`."""
+        return (id(self),)
+
+    @classmethod
+    def of_request(cls, request: RawRequest) -> RawBatch:
+        """Counts as one row."""
+        return cls({}, 1, 0, request)
+
+
+@dataclass(slots=True)
 class Call:
-    """One decoded request for a model of the `tensors` kind."""
+    """One decoded request."""
 
     batch: Batch
     single: bool
@@ -159,13 +193,37 @@ class Call:
     """The answer is the value itself, not an object around it (Azure ML's `input_data`)."""
 
 
+class Stream(Protocol):
+    """A body that comes in parts."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The parts."""
+        ...
+
+    async def aclose(self) -> None:
+        """Nobody reads on."""
+        ...
+
+
 @dataclass(slots=True)
 class Reply:
     """What goes back: headers are lower-case names with their values."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | Stream
+
+    nbytes: ClassVar[int] = 0
+    """Of it nothing is left to encode, where it is the output of a model."""
+
+
+class Apart(Protocol):
+    """A model that has processes of its own."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """What they take of memory."""
+        ...
 
 
 class Model(Protocol):

@@ -12,7 +12,7 @@ from typing import Final
 from app import manifest
 from app.errors import ModelInvalid
 from app.locks import Lease
-from app.manifest import Manifest
+from app.manifest import Manifest, Script
 from app.registries import Details, Registry
 from app.store import Store
 from app.tensors import ModelRef
@@ -38,12 +38,18 @@ class Verified:
 
 
 def bring(
-    ref: ModelRef, registry: Registry, store: Store, trust: Trust, tell: Callable[[str], None]
+    ref: ModelRef,
+    registry: Registry,
+    store: Store,
+    trust: Trust,
+    tell: Callable[[str], None],
+    script: Script | None = None,
 ) -> Verified:
     """The folder of `ref`, fetched if need be. Blocking.
 
     Args:
         tell: called with the name of each step.
+        script: the operator's own, which lies where it is; its file alone is the model.
 
     Raises:
         ServingError: it cannot be had, or its files are not those that may be served.
@@ -51,6 +57,11 @@ def bring(
     tell("fetch")
     started = perf_counter()
     lease = store.lease(ref, registry)
+    if script is not None:
+        stated = Manifest(folder=lease.folder, file=script.file, runtime="script", script=script)
+        digest, size = manifest.file_sha256(script.file), script.file.stat().st_size
+        untrusted = trust.refusal(digest)
+        return Verified(stated, Details(), digest, untrusted, size, 0.0, lease)
     try:
         return _verified(ref, registry, store, trust, tell, lease, perf_counter() - started)
     except BaseException:

@@ -65,11 +65,19 @@ def _schema() -> Any:
     )
 
 
+async def _never() -> Any:
+    """Of a body that is here already."""
+    raise AssertionError
+
+
 def _decode() -> Work:
+    from app.engine import Query
     from app.protocols.score import ScoreCodec
 
     codec, schema = ScoreCodec(), _schema()
-    return _loop(lambda: codec.decode(BODY, schema))
+    headers = {b"content-type": b"application/json"}
+    query = Query(None, None, None, _never, len(BODY), None, headers=headers)
+    return _loop(lambda: codec.decode(BODY, schema, query))
 
 
 def _encode() -> Work:

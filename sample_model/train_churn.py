@@ -1,9 +1,9 @@
-"""Train the two versions of the sample model `churn`: which customers of a phone company leave?
+"""Train the sample models `churn` and `churn_script`: which customers of a phone company leave?
 
 The customers are synthetic: drawn from a seeded generator, with churn depending on combinations of
 columns. Version 1 is naive Bayes, which looks at each column on its own; version 2 is a decision
 tree, which does not have to, and is more accurate on the same held-out customers. Both take a
-pandas frame and answer "stays" or "churns".
+pandas frame and answer "stays" or "churns". `churn_script` is version 2 behind a scoring script.
 """
 
 import json
@@ -210,6 +210,18 @@ def write_folder(
     )
 
 
+def write_script_folder(folder: Path, model: Pipeline, customers: pd.DataFrame) -> None:
+    """All that its score.py needs; the request is what its decorators are told of."""
+    rows = records(customers)
+    labels = model.predict(customers).tolist()
+    manifest = {"description": "Will this customer leave? Version 2 of churn behind a score.py."}
+    write_folder(folder, model, manifest, customers)
+    (folder / "schema.json").unlink()  # requests are the script's business
+    golden = [{"request": {"data": rows}, "results": {"results": labels}}]
+    for name, content in [("golden.json", golden), ("request.json", {"data": rows[:2]})]:
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Draw the customers, train both versions, print their accuracies, write their folders."""
     rng = np.random.default_rng(SEED)
@@ -239,6 +251,7 @@ def main() -> None:
             "tags": {"algorithm": algorithm, "held_out_accuracy": f"{accuracies[version - 1]:.3f}"},
         }
         write_folder(HERE / "churn" / str(version), model, manifest, chosen)
+    write_script_folder(HERE / "churn_script" / "1", models["decision tree"], chosen)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.server import ROOT, Server, run, serving
 
 PAGE = (ROOT / "docs/migration.md").read_text()
 CUSTOMER = next(iter(re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL)))
+SCRIPT = next(iter(re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)))
 BLOCKS = re.findall(r"```console\n(.*?)\n```", PAGE, re.DOTALL)
 
 

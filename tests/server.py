@@ -21,6 +21,8 @@ import requests
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "sample_model"
 CLAIM = "claim_classifier_onnx_demo"
+NATIVE = f"churn,{CLAIM}"
+"""The samples that are no scripts."""
 CUSTOMERS: list[dict[str, Any]] = orjson.loads((SAMPLES / "churn/2/schema.json").read_bytes())[
     "examples"
 ]
@@ -110,6 +112,8 @@ def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Nothing of this process' own settings, and no folder of the user's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SERVE_", "ORT_", "XDG_"))}
     given = {"SERVE_HOST": "127.0.0.1", "SERVE_PORT": "0", "SERVE_REGISTRY": str(SAMPLES)}
+    if not settings.keys() & {"SERVE_REGISTRY", "SERVE_MODELS", "SERVE_CONFIG"}:
+        given["SERVE_MODELS"] = NATIVE  # the processes of scripts take their time to begin
     return {
         **kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1",
         "SERVE_CACHE_DIR": str(home / "cache"), **given, **settings,

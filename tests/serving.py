@@ -28,7 +28,8 @@ from app.limits import Limits
 from app.loader import Loader
 from app.manifest import Manifest
 from app.memory import Memory
-from app.observers import Shadows
+from app.observers import Observer, Observers
+from app.observers.shadows import Shadows
 from app.pool import Options, Pool
 from app.protocols.score import ScoreCodec
 from app.registries import Progress, nobody
@@ -171,7 +172,8 @@ class Serving:
     workers: Workers
     loaders: ThreadPoolExecutor
     decoders: ThreadPoolExecutor
-    shadows: Shadows = field(default_factory=Shadows)
+    shadows: Shadows = field(init=False)
+    observers: list[Observer] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     models: dict[str, Watched] = field(default_factory=dict)
     """The last one loaded, by the name of its folder's parent."""
@@ -215,11 +217,12 @@ class Serving:
         )
 
     def engine(self, catalog: Catalog, timeout_s: float = GIVE_UP_S, **limits: Any) -> Engine:
+        self.shadows = Shadows(catalog.shadow)
         return Engine(
             limits_of(**limits),
             catalog,
             self.decoders,
-            self.shadows,
+            Observers(self.shadows, *self.observers),
             timeout_s=timeout_s,
             model_failure_status=500,
         )

@@ -13,7 +13,7 @@ import pytest
 
 from app.batching import Batcher
 from app.catalog import Catalog, Wanted
-from app.engine import Engine
+from app.engine import Engine, Query
 from app.errors import (
     BadRequest,
     BodyTooLarge,
@@ -272,9 +272,9 @@ class ThreadsSeen(ScoreCodec):
         self._note("target")
         return super().target(body)
 
-    def decode(self, body: bytes, schema: Schema) -> Call:
+    def decode(self, body: bytes, schema: Schema, query: Query) -> Call:
         self._note("decode")
-        return super().decode(body, schema)
+        return super().decode(body, schema, query)
 
     def encode(self, *given: Any) -> Any:
         self._note("encode")

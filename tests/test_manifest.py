@@ -73,12 +73,13 @@ def test_every_key_of_a_manifest_is_read(tmp_path: Path) -> None:
         description: A model.
         tags: {team: claims, 1: 2.5}
     """
-    found = manifest.read(folder_of(tmp_path, model_onnx="", other_onnx="", manifest_yaml=stated))
+    folder_of(tmp_path, model_onnx="", other_onnx="", conda_yaml="dependencies: [numpy=1.26]")
+    found = manifest.read(folder_of(tmp_path, manifest_yaml=stated))
 
     assert (found.runtime, found.file.name) == ("onnx", "model.onnx")
     assert (found.classes, found.result) == (("home", 1, True), "probabilities")
     assert (found.max_rows, found.threads, found.timeout_s) == (4, 2, 1.5)
-    assert found.memory_bytes == 3_000_000
+    assert (found.memory_bytes, found.requirements) == (3_000_000, {"numpy": "1.26.*"})
     assert (found.description, found.tags) == ("A model.", {"team": "claims", "1": "2.5"})
 
 
@@ -121,6 +122,9 @@ WRONG = {
     "file: /etc/hostname": "names '/etc/hostname', which is not in the model folder",
     "file: gone.onnx": "names 'gone.onnx', which is not in the model folder",
     "file: .": "names '.', which is not in the model folder",
+    "conda: gone.yaml": "names 'gone.yaml', which is not in the model folder",
+    "conda: ../other.onnx": "names '../other.onnx', which is not in the model folder",
+    "conda: README.md": "README.md is no conda file: it has no list of dependencies",
     "file: README.md": "no runtime reads README.md; known: *.cbm, *.joblib, *.json, *.onnx",
 }
 
@@ -186,21 +190,21 @@ def test_a_folder_named_like_a_model_is_no_model(tmp_path: Path) -> None:
         manifest.read(tmp_path)
 
 
-def test_a_scoring_script_is_refused_unless_the_manifest_names_the_model(tmp_path: Path) -> None:
+def test_a_scoring_script_is_the_model_unless_the_manifest_names_another(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, model_onnx="", score_py="")
     assert manifest.holds_model(folder)
-    with pytest.raises(ModelInvalid, match=r"score\.py: scoring scripts are not served"):
-        manifest.read(folder)
+    found = manifest.read(folder)
+    assert (found.runtime, found.file) == ("script", folder / "score.py")
 
     folder_of(tmp_path, manifest_yaml="file: model.onnx")
     assert manifest.read(folder).runtime == "onnx"
 
 
-def test_an_entry_script_is_not_read_by_any_runtime(tmp_path: Path) -> None:
+def test_an_entry_script_may_have_any_name(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, main_py="", manifest_yaml="entry: main.py")
 
-    with pytest.raises(ModelInvalid, match=r"no runtime reads main\.py"):
-        manifest.read(folder)
+    found = manifest.read(folder)
+    assert (found.runtime, found.file) == ("script", folder / "main.py")
 
 
 def test_a_model_may_lie_in_a_folder_that_the_manifest_names(tmp_path: Path) -> None:

@@ -248,6 +248,7 @@ def test_a_command_line_that_serves_imports_nothing_of_these_commands() -> None:
     assert imported & {"rich", "yaml", "azure", "numpy", "fastapi", "app.registries"} == set()
     assert {m for m in imported if m.startswith("app.commands.")} == {
         "app.commands.admin",
+        "app.commands.authoring",
         "app.commands.checking",
         "app.commands.models",
         "app.commands.outcome",

@@ -10,29 +10,30 @@ from pathlib import Path
 import pytest
 
 import app
-from tests.server import Server, serving
+from tests.server import SAMPLES, Server, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-CALLS = re.findall(r"```console\n\$ (curl .*?)\n(\{[^\n]*\})\n```", README, re.DOTALL)
+CALLS = re.findall(r"```console\n\$ (.*?)\n([{\"][^\n]*[}\"])\n```", README, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving() as server:
+    with serving(SERVE_REGISTRY=str(SAMPLES)) as server:
         yield server
 
 
 def test_the_readme_has_a_call_for_each_sample_and_one_that_is_refused() -> None:
-    assert len(CALLS) == 3
+    assert len(CALLS) == 6
 
 
-@pytest.mark.parametrize(("command", "answer"), CALLS)
+@pytest.mark.parametrize(("call", "answer"), CALLS)
 def test_a_call_of_the_readme_is_answered_as_it_says(
-    server: Server, command: str, answer: str
+    server: Server, call: str, answer: str
 ) -> None:
-    line = command.replace("http://localhost:5001", server.url)
-    got = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
+    line = call.replace("http://localhost:5001", server.url)
+    command = ["bash", "-c", line]
+    got = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     assert got.startswith(answer.removesuffix(", ...}"))
 

@@ -10,14 +10,24 @@ from pathlib import Path
 
 import pytest
 
-SAMPLES = Path(__file__).parent.parent / "sample_model"
-SCRIPTS = ("train_churn.py", "train_claim_classifier.py")
+from tests.server import SAMPLES, serving
+
+SCRIPTS = ("train_churn.py", "train_claim_classifier.py", "train_dog_breeds.py")
 
 
 def test_all_samples_together_take_less_than_two_megabytes() -> None:
     files = [p for p in SAMPLES.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
 
     assert sum(path.stat().st_size for path in files) < 2_000_000
+
+
+def test_every_sample_is_served_by_what_the_service_itself_needs() -> None:
+    with serving(SERVE_REGISTRY=str(SAMPLES)) as server:
+        told = server.models()
+
+    assert set(told) == {path.parents[1].name for path in SAMPLES.glob("*/1/golden.json")}
+    assert {model["state"] for model in told.values()} == {"READY"}
+    assert all(model["checked"].startswith("golden: ") for model in told.values())
 
 
 @pytest.mark.long

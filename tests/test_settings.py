@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 import app.settings.azure
+import app.settings.dropin
 import app.settings.variables
 from app.settings import (
     BatchingSettings,
+    CollectSettings,
+    ColumnsSettings,
     ModelChoice,
     ModelSettings,
     RegistrySettings,
@@ -31,9 +34,11 @@ from app.settings.kinds import StepBackSettings
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
 MODEL_KEYS = (
     "name, registry, version, preload, required, pin, sha256, labels, traffic, traffic_by, "
-    "shadow, batching, threads, timeout_s, memory_bytes, accelerate"
+    "shadow, batching, threads, timeout_s, memory_bytes, accelerate, collect"
 )
-FOREIGN = {"azure", "insights"}
+PLACE = "file:///PATH of a folder, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]"
+TOLD_SALT = "text of at least 8 characters, needed with columns.hash"
+FOREIGN = {"azure", "insights", "drop_in", "cors_origins"}
 """Fields that no SERVE_ variable sets."""
 
 DEFAULTS: dict[str, object] = {
@@ -467,6 +472,20 @@ def test_a_model_is_required_if_preloaded_unless_told(
     assert models == (ModelSettings(name="a", preload=preload, required=required),)
 
 
+def test_a_model_may_be_collected(configure: Configure) -> None:
+    settings = configure("""
+models:
+  - name: a
+    collect: {to: file:///a, sample: 1, columns: {drop: [b], hash: [c, d]}, salt: hunter22}
+""")
+    (model,) = settings.named_models or ()
+    columns = ColumnsSettings(drop=("b",), hash=("c", "d"))
+    assert model.collect == CollectSettings(
+        to="file:///a", sample=1.0, columns=columns, salt="hunter22"
+    )
+    assert "hunter22" not in repr(settings)
+
+
 def test_off_may_be_written_without_quotes(configure: Configure) -> None:
     models = configure("models: [{name: a, accelerate: off}, {name: b, accelerate: 'off'}]")
     assert models.named_models == (ModelSettings(name="a"), ModelSettings(name="b"))
@@ -566,6 +585,35 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
         ("accelerate: on", "accelerate is a boolean; allowed: off, verify or shadow"),
         ("accelerate: fast", "accelerate is text; allowed: off, verify or shadow"),
         ("timeout_s: soon", f"timeout_s is text; allowed: {SECONDS}"),
+        ("collect: /there", "collect is text; allowed: a mapping"),
+        ("collect: {}", f"collect.to is missing; allowed: {PLACE}"),
+        ("collect: {to: /there}", f"collect.to is text; allowed: {PLACE}"),
+        ("collect: {to: azureml://workspace}", f"collect.to is text; allowed: {PLACE}"),
+        ("collect: {to: https://a.blob/}", f"collect.to is text; allowed: {PLACE}"),
+        (
+            "collect: {to: file:///a, sample: 1.5}",
+            "collect.sample is a number; allowed: a share as a number from 0 to 1",
+        ),
+        (
+            "collect: {to: file:///a, columns: {drop: name}}",
+            "collect.columns.drop is text; allowed: a list",
+        ),
+        (
+            "collect: {to: file:///a, columns: {dorp: [a]}}",
+            "collect.columns.dorp is an unknown key; allowed: drop, hash; did you mean drop?",
+        ),
+        (
+            "collect: {to: file:///a, columns: {hash: [a]}}",
+            f"collect is without salt; allowed: salt: {TOLD_SALT}",
+        ),
+        (
+            "collect: {to: file:///a, columns: {hash: [a]}, salt: short}",
+            f"collect.salt is text; allowed: {TOLD_SALT}",
+        ),
+        (
+            "collect: {to: file:///a, columns: {hash: [a], drop: [a]}, salt: long enough}",
+            "collect is a column to drop and to hash; allowed: each column under one of them",
+        ),
         (
             "pinned: true",
             f"pinned is an unknown key; allowed: {MODEL_KEYS}; did you mean pin?",
@@ -704,7 +752,8 @@ def test_an_issuer_wants_an_audience() -> None:
 def test_the_docs_have_one_row_for_each_variable_that_other_tools_named() -> None:
     table = DOCS.split("| other variable |")[1].split("\n\n")[0]
     told = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", table)) - {"SERVE_REGISTRY"}
-    read = inspect.getsource(app.settings.azure)
+    modules = (app.settings.azure, app.settings.dropin)
+    read = "".join(map(inspect.getsource, modules))
     assert told == {n for n in re.findall(r"\b[A-Z]+(?:_[A-Z0-9]+)+\b", read) if n != "SERVE_"}
 
 
@@ -738,6 +787,10 @@ def test_the_docs_have_one_row_for_each_key_of_the_file() -> None:
     assert list(rows("key of `models`")) == MODEL_KEYS.replace(
         "batching", "batching.max_rows"
     ).split(", ")
+    keys = [f.name for f in dataclasses.fields(CollectSettings)]
+    at = keys.index("columns")
+    keys[at : at + 1] = [f"columns.{f.name}" for f in dataclasses.fields(ColumnsSettings)]
+    assert list(rows("key of `collect`")) == keys
     assert list(rows("key of a registry")) == [f.name for f in dataclasses.fields(RegistrySettings)]
 
 

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
@@ -21,6 +22,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 from app.azure.faults import BLOB_READER, Place, asking
 from app.azure.patience import CONNECT_S, READ_S
 from app.errors import ModelInvalid
+
+if TYPE_CHECKING:
+    from app.azure.access import Access
 
 PART_BYTES: Final = 2 * 1024**2
 """One answer, which a transfer holds twice for a moment; a larger file is several."""
@@ -153,6 +157,21 @@ class BlobFolder:
         except ResourceNotFoundError:
             return []
         return [] if _is_folder(blob) else [_file(blob, PurePosixPath(self.prefix).name)]
+
+
+def credential_for(url: str, account_url: str, access: Access, identity: str) -> Credential:
+    """The signature in the URL, else what the environment has, else our own identity."""
+    query, given = urlsplit(url).query, access.given
+    if "sig" in parse_qs(query):
+        return AzureSasCredential(query)
+    if identity != "auto":
+        return access.identity(identity)
+    if given.storage_sas:
+        return AzureSasCredential(given.storage_sas.lstrip("?"))
+    if given.storage_key:
+        account = (urlsplit(account_url).hostname or "").partition(".")[0]
+        return AzureNamedKeyCredential(account, given.storage_key)
+    return access.identity(identity)
 
 
 def _refusal(credential: Credential) -> str | None:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 DATA_SCIENTIST: Final = '"AzureML Data Scientist"'
 BLOB_READER: Final = '"Storage Blob Data Reader"'
+BLOB_CONTRIBUTOR: Final = '"Storage Blob Data Contributor"'
 
 
 @dataclass(frozen=True, slots=True)

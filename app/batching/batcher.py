@@ -16,7 +16,7 @@ from app.batching.backlog import Backlog
 from app.batching.calls import Failed, Outcomes, Predicted, Waiting, mark
 from app.batching.lanes import LONG_S
 from app.batching.workers import INLINE_S, Workers
-from app.errors import ModelUnavailable
+from app.errors import ModelUnavailable, ServingError
 from app.telemetry import Trace
 from app.tensors import Batch, Model, Prediction
 
@@ -182,6 +182,9 @@ class Batcher:
         started_at = time.perf_counter()
         try:
             prediction = self._model.predict(batch, outputs)
+        except ServingError as error:  # a model that knows what to say, and has logged it
+            kind, told = type(error).__name__, error.with_traceback(None)
+            return Failed(kind, started_at, time.perf_counter(), rows, told)
         except BaseException as error:  # a model may raise anything, SystemExit too
             ended_at = time.perf_counter()
             of_request = {"request_id": trace.request_id}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.errors import ModelFailed
+from app.errors import ModelFailed, ServingError
 from app.telemetry import Trace
 from app.tensors import Batch, Prediction
 
@@ -31,9 +31,13 @@ class Failed:
     started_at: float
     ended_at: float
     batch_rows: int
+    told: ServingError | None = None
+    """What the model itself says of it."""
 
-    def error(self) -> ModelFailed:
+    def error(self) -> ServingError:
         """For one caller."""
+        if self.told is not None:
+            return self.told
         return ModelFailed(f"the model's own code raised {self.kind}; the log has the details")
 
 

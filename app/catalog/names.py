@@ -167,9 +167,9 @@ class Catalog:
         return entry.get() or await entry.load()
 
     @property
-    def has_shadows(self) -> bool:
-        """Some version has one."""
-        return self._lineups.has_shadows
+    def is_observed(self) -> bool:
+        """Some version has a shadow, or its answers are collected."""
+        return self._roster.is_observed
 
     def shadow(self, name: str) -> Loaded | None:
         """The version of `name` that is asked the same and not heard, if it is in memory."""

@@ -42,6 +42,8 @@ class Roster:
         self.desires = Desires()
         self.entries = Entries()
         self.lineups = Lineups()
+        self.is_observed = False
+        """Some answers are told to `observers`."""
 
     def put(self, listed: Sequence[Wanted]) -> list[Entry]:
         """Serve these in place of those listed before; gives the entries that are new."""
@@ -108,6 +110,8 @@ class Roster:
             self.entries.forget(entry)
             if entry.ref is not None:
                 self.let_go(entry.ref)
+        collects = any(model.options.collect is not None for model in wanted)
+        self.is_observed = collects or self.lineups.has_shadows
         return [entry for entry in named if entry not in before]
 
     def _want(self, wanted: Wanted) -> Iterator[Entry]:

@@ -58,7 +58,7 @@ def register(
     with reasons():
         from app.commands import registration
 
-        given = registration.Request(path, name, version, description, _tags(tag or []), force)
+        given = registration.Request(path, name, version, description, tags_of(tag or []), force)
         registered = registration.register(chosen, given)
     typer.echo(registered)
     typer.echo(f"next: aml-serve score {registered}   scores its example, prints curl", err=True)
@@ -133,7 +133,8 @@ def accelerate(model: Chosen) -> None:
 admin.add_to(models)
 
 
-def _tags(given: list[str]) -> dict[str, str]:
+def tags_of(given: list[str]) -> dict[str, str]:
+    """Of the options `--tag`. Raises: ValueError: one is no KEY=VALUE."""
     tags = {}
     for text in given:
         key, equals, value = text.partition("=")

@@ -27,7 +27,10 @@ from app.main.parts import Parts, build, open_store
 from app.main.watch import Watch
 from app.protocols import admin, failures, openapi
 from app.protocols.admin import Admin
+from app.protocols.cors import Cors
+from app.protocols.dropin import DropIn
 from app.protocols.score import ScoreEndpoint
+from app.protocols.score.swagger import Service
 from app.settings import Settings
 from app.supervisor import Seat
 from app.telemetry import Exporter
@@ -38,7 +41,7 @@ from app.telemetry.prometheus import Prometheus
 from app.telemetry.siblings import SHARE_S, Siblings
 from app.web import console, health
 from app.web.acceptor import Acceptor
-from app.web.front import Front
+from app.web.front import Endpoint, Front
 from app.web.health import Draining
 from app.web.listeners import Shares
 from app.web.server import Server, server
@@ -89,8 +92,17 @@ def create_app(
     of_admins = Admin(parts.catalog, desired, watch.look, _admins(settings))
     ids = IdSource()
     _route(rest, [of_health, admin.router(of_admins)], parts.catalog, auth, ids)
-    score = ScoreEndpoint(parts.engine, parts.catalog, auth, ids)
-    return Front(score, rest, exporters, draining)
+    return Front(_endpoint(settings, parts, auth, ids), rest, exporters, draining)
+
+
+def _endpoint(settings: Settings, parts: Parts, auth: Auth, ids: IdSource) -> Endpoint:
+    """Of scoring; of all that another server answers, where this one stands in for it."""
+    given = settings.drop_in
+    if given is None:
+        return ScoreEndpoint(parts.engine, parts.catalog, auth, ids)
+    service = Service(given.service, given.version, given.prefix)
+    cors = Cors(settings.cors_origins)
+    return DropIn(parts.engine, parts.catalog, auth, ids, cors, service)
 
 
 def _route(

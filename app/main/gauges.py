@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from app.acceleration import OFF
 from app.catalog import State, Status
 from app.main.parts import Parts
-from app.telemetry.gauges import Gauges, ModelGauges, ShadowCount
+from app.telemetry.gauges import CollectedCount, Gauges, ModelGauges, ShadowCount
 
 
 def gauges(parts: Parts, store_bytes: int) -> Gauges:
@@ -43,6 +43,7 @@ def gauges(parts: Parts, store_bytes: int) -> Gauges:
             *(ShadowCount(*key, count) for key, count in parts.shadows.counts.items()),
             *(count for status in statuses for count in _of_onnx(status)),
         ],
+        collected=[CollectedCount(*key, count) for key, count in parts.collection.counts().items()],
     )
 
 

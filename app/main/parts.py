@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from app import quota
 from app.azure.access import Access
 from app.batching import Workers
 from app.catalog import Catalog, Outcomes
+from app.collecting import open_target
 from app.crashes import Crashes
 from app.engine import Engine
 from app.limits import Limits
 from app.loader import Loader
 from app.main import sources
 from app.memory import Memory
-from app.observers import Shadows
+from app.observers import Observers
+from app.observers.collection import Collection
+from app.observers.shadows import Shadows
 from app.pool import LOADS, Options, Pool
 from app.registries.local import LocalRegistry
 from app.settings import Settings, SettingsError
@@ -41,11 +46,13 @@ class Parts:
     catalog: Catalog
     outcomes: Outcomes | None
     shadows: Shadows
+    collection: Collection
     engine: Engine
 
     async def close(self) -> None:
         """Let go of tasks and threads."""
         self.shadows.close()
+        await asyncio.to_thread(self.collection.close)
         await self.catalog.close()
         self.crashes.close()
         self.workers.close()
@@ -69,19 +76,20 @@ def build(settings: Settings) -> Parts:
     memory, crashes = Memory(settings.cache_dir), Crashes(settings.cache_dir)
     memory.open()
     crashes.open()
-    loader = Loader(store, workers, memory, crashes)
+    loader = Loader(store, workers, memory, crashes, settings.timeout_s)
     pool = Pool(store, loader, loaders, budget_bytes=model_bytes)
     access = sources.access(settings)
     back = settings.step_back
     outcomes = None if back is None else Outcomes(back.margin, back.window_s)
     catalog = _catalog(settings, access, pool, loaders, outcomes)
     limits = _limits(settings, body_bytes)
-    shadows = Shadows()
+    shadows = Shadows(catalog.shadow)
+    collection = Collection(partial(open_target, access=access, identity=settings.identity))
     engine = Engine(
         limits,
         catalog,
         decoders,
-        shadows,
+        Observers(shadows, collection),
         timeout_s=settings.timeout_s,
         model_failure_status=settings.model_failure_status,
     )
@@ -97,6 +105,7 @@ def build(settings: Settings) -> Parts:
         catalog=catalog,
         outcomes=outcomes,
         shadows=shadows,
+        collection=collection,
         engine=engine,
     )
 

@@ -6,14 +6,20 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from app.azure.access import Access, Given
 from app.catalog import Lineup, Wanted
+from app.collecting.rule import Rule
+from app.manifest import Script
 from app.pool import Options
 from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
-from app.settings import ModelSettings, Settings, SettingsError
+from app.settings import CollectSettings, ModelSettings, Settings, SettingsError
 from app.trust import Trust
+
+_OURS: Final = ("file:", "script:", "azureml://workspace")
+"""Places whose models are the operator's own."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +63,7 @@ def registries(settings: Settings, access: Access) -> dict[str, Registry]:
 def trust(settings: Settings, registry: str | None, digests: Sequence[str]) -> Trust:
     """As the file says of the registry, else SERVE_TRUST, else by whose place it is."""
     place = settings.registries[registry] if registry else settings.require_registry()
-    is_ours = "://" not in place.url or place.url.startswith(("file:", "azureml://workspace"))
+    is_ours = "://" not in place.url or place.url.startswith(_OURS)
     rule = place.trust or settings.trust or ("all" if is_ours else "pinned")
     return Trust(rule, frozenset(digests))
 
@@ -87,10 +93,33 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
         options=Options(
             is_pinned=model.pin,
             max_rows=model.batching.max_rows,
-            threads=model.threads,
-            timeout_s=model.timeout_s,
+            threads=settings.drop_in.workers if settings.drop_in else model.threads,
+            timeout_s=settings.drop_in.timeout_ms / 1e3 if settings.drop_in else model.timeout_s,
             trust=trust(settings, model.registry, model.sha256),
             accelerate=model.accelerate,
             memory_bytes=model.memory_bytes,
+            script=script(settings),
+            collect=None if model.collect is None else _rule(model.collect),
         ),
+    )
+
+
+def script(settings: Settings) -> Script | None:
+    """The one that this server stands in for another with; its process sees what that would."""
+    given = settings.drop_in
+    if given is None:
+        return None
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SERVE_")}
+    return Script(
+        given.entry, {**environ, "AML_APP_ROOT": str(given.root)}, given.imports, given.root
+    )
+
+
+def _rule(collect: CollectSettings) -> Rule:
+    return Rule(
+        to=collect.to,
+        sample=collect.sample,
+        drop=frozenset(collect.columns.drop),
+        hash=frozenset(collect.columns.hash),
+        salt=(collect.salt or "").encode(),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import yaml
 
 from app import mlmodel
 from app.errors import ModelInvalid
+from app.manifest import requirements, service
 from app.manifest.files import (
     RUNTIME_OF,
     digest,
@@ -30,12 +30,14 @@ from app.manifest.files import (
     model_file,
     runtime_of,
 )
+from app.manifest.service import ServiceSchema
 from app.mlmodel import MLmodel
 from app.quantities import BYTES, parse_bytes
 
 __all__ = [
     "RUNTIME_OF",
     "Manifest",
+    "Script",
     "digest",
     "file_sha256",
     "holds_model",
@@ -58,15 +60,22 @@ _KEYS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "timeout_s": (int, float),
 }
 
-_PINNED: Final = re.compile(
-    r"^\s*([\w.-]+)\s*(?:\[.*?\])?\s*===?\s*([^\s;#,*]+)\s*(?:[;#].*)?$", re.MULTILINE
-)
-"""A line of requirements.txt (PEP 440, PEP 508) that allows one version only."""
-
 _WORDS: Final[Mapping[Any, str]] = {
     **{dict: "a mapping", list: "a list", str: "a text"},
     (int, str): BYTES,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How the process of a scoring script begins."""
+
+    file: Path
+    environ: Mapping[str, str]
+    imports: tuple[Path, ...]
+    """Folders of modules, beside those that are installed."""
+    folder: Path
+    """Where it is started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,9 @@ class Manifest:
     file: Path
     runtime: str
     schema: Mapping[str, Any] | None = None
-    """JSON Schema of one record, from `schema.json`."""
+    """JSON Schema of one record: of `schema.json`, else `service_schema.json`, else `MLmodel`."""
+    service: ServiceSchema | None = None
+    """What `service_schema.json` says of a model that is no script."""
     golden: Path | None = None
     classes: tuple[Any, ...] = ()
     result: str | None = None
@@ -90,7 +101,9 @@ class Manifest:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
-    """Package (lower case, dashes) -> its exact version at training, from `requirements.txt`."""
+    """Package (lower case, dashes) -> its version at training; `1.2.*` where the rest is open."""
+    script: Script | None = None
+    """As the operator started it; None: as its folder has it."""
     mlmodel: MLmodel | None = None
     """What `MLmodel` says of a model in MLflow's format."""
 
@@ -111,13 +124,16 @@ def read(folder: Path) -> Manifest:
         runtime = runtime or mlflow.runtime
         result = result or (mlflow.result if runtime == mlflow.runtime else None)
         file = file if runtime == "pyfunc" else _saved(folder, mlflow)
-    schema = _schema(folder)
+    runtime = runtime or runtime_of(file)
+    told = folder / service.FILE
+    older = service.read(told) if runtime != "script" and told.is_file() else None
     golden = folder / "golden.json"
     return Manifest(
         folder=folder,
         file=file,
-        runtime=runtime or runtime_of(file),
-        schema=mlflow.schema if schema is None and mlflow is not None else schema,
+        runtime=runtime,
+        schema=_declared(folder, older, mlflow),
+        service=older,
         golden=golden if golden.is_file() else None,
         classes=tuple(stated.get("classes", ())),
         result=result,
@@ -127,10 +143,7 @@ def read(folder: Path) -> Manifest:
         memory_bytes=_memory_bytes(stated),
         description=stated.get("description", ""),
         tags={str(k): str(v) for k, v in stated.get("tags", {}).items()},
-        requirements={
-            **_requirements(folder if mlflow is None else mlflow.folder),
-            **({} if mlflow is None else mlflow.requirements),
-        },
+        requirements=_requirements(folder, stated, mlflow),
         mlmodel=mlflow,
     )
 
@@ -212,6 +225,28 @@ def _saved(folder: Path, mlflow: MLmodel) -> Path:
     return file
 
 
+def _requirements(
+    folder: Path, stated: Mapping[str, Any], mlflow: MLmodel | None
+) -> Mapping[str, str]:
+    named = stated.get("conda")
+    conda = None if named is None else folder / str(named)
+    if conda is not None and not (is_inside(folder.resolve(), conda) and conda.is_file()):
+        raise ModelInvalid(f"manifest.yaml names {named!r}, which is not in the model folder")
+    if mlflow is None:
+        return requirements.read(folder, conda)
+    return {**requirements.read(mlflow.folder, conda), **mlflow.requirements}
+
+
+def _declared(
+    folder: Path, older: ServiceSchema | None, mlflow: MLmodel | None
+) -> Mapping[str, Any] | None:
+    """The first of three that says what a record is."""
+    schema = _schema(folder)
+    if schema is None and older is not None:
+        schema = older.record
+    return mlflow.schema if schema is None and mlflow is not None else schema
+
+
 def _schema(folder: Path) -> Mapping[str, Any] | None:
     path = folder / "schema.json"
     if not path.is_file():
@@ -223,11 +258,3 @@ def _schema(folder: Path) -> Mapping[str, Any] | None:
     if not isinstance(schema, dict):
         raise ModelInvalid("schema.json must be an object: the JSON Schema of one record")
     return schema
-
-
-def _requirements(folder: Path) -> Mapping[str, str]:
-    path = folder / "requirements.txt"
-    if not path.is_file():
-        return {}
-    text = path.read_text("utf-8", errors="replace")
-    return {re.sub(r"[-_.]+", "-", n).lower(): version for n, version in _PINNED.findall(text)}

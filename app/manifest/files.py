@@ -23,6 +23,9 @@ RUNTIME_OF: Final = {
 }
 """Suffix of a model file -> the runtime that reads it."""
 
+SCRIPT: Final = "score.py"
+"""Is a model together with all that lies beside it."""
+
 _BY_CONTENT: Final = {
     ".json": re.compile(rb'\s*\{\s*"learner"\s*:'),  # XGBoost
     ".txt": re.compile(rb"tree\r?\nversion="),  # LightGBM
@@ -79,11 +82,8 @@ def model_file(folder: Path, stated: Mapping[str, Any]) -> Path:
         return path
     if (folder / mlmodel.FILE).is_file():
         return folder / mlmodel.FILE
-    if (folder / "score.py").is_file():
-        raise ModelInvalid(
-            "score.py: scoring scripts are not served by this version; to serve a model file "
-            "without the script, name it in manifest.yaml (file: ...)"
-        )
+    if (folder / SCRIPT).is_file():
+        return folder / SCRIPT
     found = _candidates(folder)
     if len(found) > 1:
         raise ModelInvalid(
@@ -125,6 +125,8 @@ def runtime_of(file: Path) -> str:
     Raises:
         ModelInvalid: there is none.
     """
+    if file.suffix == ".py":
+        return "script"
     runtime = "boosters" if _is_booster(file) else RUNTIME_OF.get(file.suffix)
     if runtime is None:
         raise ModelInvalid(f"no runtime reads {file.name}; known: {_KINDS}")

@@ -101,6 +101,10 @@ def _any_model() -> dict[str, Any]:
 
 def _one_model(loaded: Loaded) -> dict[str, Any]:
     signature = loaded.schema.signature
+    about = loaded.manifest.description or f"Score with {loaded.ref}"
+    if signature.kind == "raw":
+        post = _post(about, {"description": "What the scoring script takes."}, {}, [])
+        return {"get": _USAGE, "post": post, "x-model": str(loaded.ref)}
     record = {k: v for k, v in json_schema(signature).items() if k not in ("$schema", "$id")}
     names = [spec.name for spec in signature.outputs] + list(signature.aliases)
     body = {
@@ -114,7 +118,6 @@ def _one_model(loaded: Loaded) -> dict[str, Any]:
         "required": ["data"],
     }
     example = {"data": records(signature, 1)[0]}
-    about = loaded.manifest.description or f"Score with {loaded.ref}"
     post = _post(about, body, example, [])
     if loaded.details.description:
         post["description"] = loaded.details.description

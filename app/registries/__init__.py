@@ -19,6 +19,7 @@ REGISTRIES: Final = {
     "azureml": "app.registries.azureml.registry:AzureMLRegistry",
     "file": "app.registries.local:LocalRegistry",
     "https": "app.registries.azureblob:BlobRegistry",
+    "script": "app.registries.script:OneScript",
 }
 """Scheme of a registry's URL -> its class."""
 

@@ -6,17 +6,14 @@ import difflib
 import hashlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
-
-from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from typing import TYPE_CHECKING, Final
 
 from app.azure import transfers
-from app.azure.blobs import BlobFolder
+from app.azure.addresses import container_of
+from app.azure.blobs import BlobFolder, credential_for
 from app.errors import ModelNotFound
 from app.manifest import is_model_file
 from app.registries import Details, Progress, is_name, nobody, version_age
-from app.registries.azureml.location import container_of
 from app.tensors import ModelRef
 
 if TYPE_CHECKING:
@@ -41,7 +38,7 @@ class BlobRegistry:
             found.account_url,
             found.container,
             found.path,
-            _credential(url, found.account_url, access, identity),
+            credential_for(url, found.account_url, access, identity),
         )
 
     def describe(self) -> dict[str, str]:
@@ -91,21 +88,6 @@ class BlobRegistry:
         folder = replace(self._root, prefix=prefix)
         transfers.fetch(folder, folder.files(), target, self._transfers, told)
         return target
-
-
-def _credential(url: str, account_url: str, access: Access, identity: str) -> Any:
-    """The signature in the URL, else what the environment has, else our own identity."""
-    query, given = urlsplit(url).query, access.given
-    if "sig" in parse_qs(query):
-        return AzureSasCredential(query)
-    if identity != "auto":
-        return access.identity(identity)
-    if given.storage_sas:
-        return AzureSasCredential(given.storage_sas.lstrip("?"))
-    if given.storage_key:
-        account = (urlsplit(account_url).hostname or "").partition(".")[0]
-        return AzureNamedKeyCredential(account, given.storage_key)
-    return access.identity(identity)
 
 
 def _is_whole(folders: list[str], files: list[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from app.errors import ModelInvalid, ServingError
 from app.imports import NotInstalled, imported
-from app.manifest import Manifest
+from app.manifest import Manifest, service
 from app.schema import Schema
 from app.schema.declared import declare
 from app.tensors import Model, Signature
@@ -20,6 +20,7 @@ RUNTIMES: Final = {
     "boosters": "app.runtimes.boosters.model:load",
     "onnx": "app.runtimes.onnx:load",
     "pyfunc": "app.runtimes.pyfunc:load",
+    "script": "app.runtimes.script.model:load",
     "sklearn": "app.runtimes.sklearn.model:load",
 }
 """Name -> where its `load` is."""
@@ -56,22 +57,38 @@ def declared_rank(schema: Mapping[str, Any] | None) -> int:
 
 
 def signed(derived: Signature, manifest: Manifest) -> Signature:
-    """`derived` as the model folder declares it: by `schema.json`, else by MLflow's signature.
+    """`derived` as the model folder declares it: by `schema.json`, else by `service_schema.json`,
+    else by MLflow's signature.
 
     Raises:
         ModelInvalid: the two contradict each other.
     """
+    signature = _declared(derived, manifest)
+    older = manifest.service
+    if older is None:
+        return signature
+    return replace(signature, input_names=older.names, casts=older.casts)
+
+
+def _declared(derived: Signature, manifest: Manifest) -> Signature:
     if manifest.schema is None:
         return derived
+    if manifest.service is not None and manifest.schema is manifest.service.record:
+        return _unchecked(derived, manifest.schema, service.FILE)
     if manifest.mlmodel is None or manifest.schema is not manifest.mlmodel.schema:
         return declare(derived, manifest.schema)
     is_matrix = manifest.schema.get("type") == "array" and len(derived.inputs) > 1
     if is_matrix and manifest.schema.get("minItems") == len(derived.inputs):
         return derived  # saved with an array in place of the frame: the columns go by position
+    return _unchecked(derived, manifest.schema, "the signature in MLmodel")
+
+
+def _unchecked(derived: Signature, document: Mapping[str, Any], source: str) -> Signature:
+    """As a document of `source` declares it, which was written by no one who tried it."""
     try:
-        return _with_fitting_examples(derived, manifest.schema)
+        return _with_fitting_examples(derived, document)
     except ModelInvalid as error:
-        told = str(error).replace("schema.json", "the signature in MLmodel")
+        told = str(error).replace("schema.json", source)
         raise ModelInvalid(f"{told}; a schema.json would take its place") from error
 
 

@@ -34,7 +34,7 @@ def declare(derived: Signature, document: Mapping[str, Any]) -> Signature:
         names = ", ".join(spec.name for spec in derived.inputs)
         raise ModelInvalid(f"schema.json must be an object with properties for {names}")
     value = read(document, document)
-    alone = TensorSpec("input", value.dtype, (None, *value.sizes))
+    alone = TensorSpec("input", "any", (None, *value.sizes))
     base = derived.inputs[0] if derived.inputs else alone
     spec = _merged(base, value, batched=derived.batched or not derived.inputs)
     return replace(derived, inputs=(spec,), declared=document, guessed=())
@@ -53,7 +53,7 @@ def _declare_columns(derived: Signature, document: Mapping[str, Any]) -> Signatu
     for name, fragment in properties.items():
         value = read(fragment, document)
         shape = (None, *value.sizes) if batched else value.sizes
-        base = wanted.get(name, TensorSpec(name, value.dtype, shape, nullable=value.nullable))
+        base = wanted.get(name, TensorSpec(name, "any", shape, nullable=value.nullable))
         spec = _merged(base, value, batched=batched)
         is_null = value.default is None
         may_lack = name not in required and not (is_null and (value.sizes or not spec.nullable))

@@ -14,6 +14,7 @@ from app.schema.constraints import Constraints
 from app.schema.document import loads
 from app.schema.forms import MISSING, Columns
 from app.schema.layout import Layout
+from app.schema.named import renamed
 from app.schema.numbers import Numbers, Shape
 from app.schema.numerals import MIN_BYTES, Numerals
 from app.schema.records import Records
@@ -72,6 +73,8 @@ class Schema:
             BadRequest: it is no JSON, or no request.
             SchemaMismatch: it does not fit the model.
         """
+        if self.signature.kind == "raw":
+            raise BadRequest("a scoring script is served on /score only")
         if self._records is not None:
             call = self._records.read(body)
             if call is not None:
@@ -96,6 +99,8 @@ class Schema:
         """`numbers`: reads those of a document that has nothing but what JSON has."""
         if not isinstance(document, dict):
             raise BadRequest(f"the body must be an object with data, got {forms.kind(document)}")
+        if self.signature.input_names:
+            document = renamed(document, self.signature)
         bare = "input_data" in document
         if bare == ("data" in document):
             problem = "both data and input_data" if bare else "no data"

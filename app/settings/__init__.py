@@ -3,6 +3,7 @@ named) and a file (`file`)."""
 
 from app.quantities import parse_bytes
 from app.settings.azure import AzureSettings, InsightsSettings
+from app.settings.collecting import CollectSettings, ColumnsSettings
 from app.settings.file import BatchingSettings, ConfigFile, ModelSettings, RegistrySettings
 from app.settings.values import ModelChoice, SettingsError
 from app.settings.variables import Settings
@@ -10,6 +11,8 @@ from app.settings.variables import Settings
 __all__ = [
     "AzureSettings",
     "BatchingSettings",
+    "CollectSettings",
+    "ColumnsSettings",
     "ConfigFile",
     "InsightsSettings",
     "ModelChoice",

@@ -9,31 +9,36 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
-    Field,
-    StrictBool,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
 
+from app.settings.collecting import COLLECT_URL, CollectSettings, ColumnsSettings, salted
 from app.settings.values import (
     MODEL_CHOICE,
     MODEL_NAME,
     REGISTRY_URL,
+    Accelerate,
     Allowed,
+    Count,
     Digests,
+    Flag,
+    HeaderName,
     Identity,
     ModelChoice,
     ModelName,
     RegistryUrl,
+    Seconds,
     SettingsError,
+    Share,
     Size,
     TrustRule,
     fault_line,
@@ -86,30 +91,6 @@ ExactVersion = Annotated[
     BeforeValidator(lambda value: _version(value) or ""),
     Allowed(f"a whole number, or in quotes {MODEL_NAME}"),
 ]
-Share = Annotated[
-    float,
-    Field(strict=True, ge=0, allow_inf_nan=False),
-    Allowed("a share as a number from 0"),
-]
-HeaderName = Annotated[
-    str,
-    Field(strict=True, pattern=r"^[A-Za-z0-9-]{1,100}$"),
-    Allowed("the name of a header: letters, digits and '-'"),
-]
-Flag = Annotated[StrictBool, Allowed("true or false")]
-Count = Annotated[int, Field(strict=True, ge=1), Allowed("a whole number from 1")]
-Seconds = Annotated[
-    float,
-    Field(strict=True, gt=0, allow_inf_nan=False),
-    Allowed("seconds as a number above 0"),
-]
-
-
-Accelerate = Annotated[
-    Literal["off", "verify", "shadow"],
-    BeforeValidator(lambda value: "off" if value is False else value),  # what YAML makes of off
-    Allowed("off, verify or shadow"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +136,8 @@ class ModelSettings:
     """What it counts as in memory; None is what it is measured to take."""
     accelerate: Accelerate = "off"
     """Whether the ONNX form of a scikit-learn model answers, or is compared, where it is equal."""
+    collect: Annotated[CollectSettings, AfterValidator(salted)] | None = None
+    """Where requests and answers are written down; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +241,7 @@ def _parse(text: bytes, file: str) -> Any:
 
 # What pydantic would say in words of Python.
 _CONTAINERS = {"dataclass_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}
-_REQUIRED = {"name": MODEL_NAME, "url": REGISTRY_URL}
+_REQUIRED = {"name": MODEL_NAME, "url": REGISTRY_URL, "to": COLLECT_URL}
 
 
 def _lines(error: ValidationError, file: str) -> Iterator[str]:
@@ -287,6 +270,10 @@ def _keys(path: tuple[int | str, ...]) -> list[str]:
             kind = RegistrySettings
         case (*_, "batching"):
             kind = BatchingSettings
+        case (*_, "collect"):
+            kind = CollectSettings
+        case (*_, "columns"):
+            kind = ColumnsSettings
         case _:
             kind = ModelSettings
     return [each.name for each in dataclasses.fields(kind)]

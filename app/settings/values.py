@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, StrictBool
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from app.quantities import BYTES, parse_bytes
@@ -132,7 +132,8 @@ class ModelChoice:
         return cls(name, None if not colon or version == "latest" else path_segment(version))
 
 
-def _registry_url(text: str) -> str:
+def registry_url(text: str) -> str:
+    """As it is. Raises: ValueError: no registry has such a one."""
     scheme, separator, rest = text.partition("://")
     is_right = text if not separator else _PLACES.get(scheme, _NOWHERE).fullmatch(rest)
     if not is_right:
@@ -155,7 +156,7 @@ def _sha256(value: object) -> object:
 
 
 ModelName = Annotated[str, AfterValidator(path_segment), Allowed(MODEL_NAME)]
-RegistryUrl = Annotated[str, AfterValidator(_registry_url), Allowed(REGISTRY_URL)]
+RegistryUrl = Annotated[str, AfterValidator(registry_url), Allowed(REGISTRY_URL)]
 Identity = Annotated[str, AfterValidator(_identity), Allowed(IDENTITY)]
 Size = Annotated[int, BeforeValidator(_size), Field(strict=True, ge=1), Allowed(BYTES)]
 TrustRule = Annotated[Literal["all", "pinned", "none"], Allowed("all, pinned or none")]
@@ -163,4 +164,26 @@ Digests = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
     BeforeValidator(_sha256),
     Allowed("64 hexadecimal digits in lower case, or a list of such"),
+]
+Share = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    Allowed("a share as a number from 0"),
+]
+HeaderName = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[A-Za-z0-9-]{1,100}$"),
+    Allowed("the name of a header: letters, digits and '-'"),
+]
+Flag = Annotated[StrictBool, Allowed("true or false")]
+Count = Annotated[int, Field(strict=True, ge=1), Allowed("a whole number from 1")]
+Seconds = Annotated[
+    float,
+    Field(strict=True, gt=0, allow_inf_nan=False),
+    Allowed("seconds as a number above 0"),
+]
+Accelerate = Annotated[
+    Literal["off", "verify", "shadow"],
+    BeforeValidator(lambda value: "off" if value is False else value),  # what YAML makes of off
+    Allowed("off, verify or shadow"),
 ]

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.settings.azure import AzureSettings, InsightsSettings
+from app.settings.dropin import DropInSettings, origins
 from app.settings.file import ModelSettings, RegistrySettings
 from app.settings.kinds import (
     ApiKeys,
@@ -54,8 +56,11 @@ from app.settings.values import (
 
 PREFIX = "SERVE_"
 WORKSPACE = "azureml://workspace"
-_FOREIGN = ("azure", "insights")
+_FOREIGN = ("azure", "insights", "drop_in", "cors_origins")
 """Fields that no variable of ours sets."""
+
+_GRACE_S = 5.0
+"""A script's own clock ends it first."""
 
 # Kubernetes tells every pod of a namespace about its Services, and one may be named `serve`.
 _INJECTED = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?)$")
@@ -161,6 +166,10 @@ class Settings(BaseSettings):
     """Variables that other tools named: who and where this process is in Azure."""
     insights: InsightsSettings = InsightsSettings()
     """Variables that other tools named: where traces go."""
+    drop_in: DropInSettings | None = None
+    """Variables that another server named, for which this one stands in."""
+    cors_origins: tuple[str, ...] = ()
+    """AML_CORS_ORIGINS: whose pages may read answers."""
 
     @classmethod
     def settings_customise_sources(
@@ -190,6 +199,10 @@ class Settings(BaseSettings):
         values: dict[str, Any] = {"cache_dir": _cache_dir(environ)}
         values |= {fields[name]: value for name, value in named.items() if name in fields and value}
         values["azure"] = AzureSettings.of(environ)
+        values["cors_origins"] = origins(environ)
+        drop_in = DropInSettings.of(environ)
+        if drop_in is not None:
+            values = {**_as_upstream(drop_in), **values, "drop_in": drop_in}
         try:
             settings = cls(**values, insights=InsightsSettings.of(environ))
         except ValidationError as error:
@@ -205,6 +218,9 @@ class Settings(BaseSettings):
 
         Raises: SettingsError: there is none, and so nothing to serve.
         """
+        if self.drop_in is not None:
+            place = quote(str(self.drop_in.root))
+            return RegistrySettings(f"script://{place}#{self.drop_in.model}")
         if self.registry is not None:
             return RegistrySettings(self.registry)
         if self.azure.has_workspace:
@@ -219,6 +235,8 @@ class Settings(BaseSettings):
     @property
     def named_models(self) -> tuple[ModelSettings, ...] | None:
         """Models of the file, then those of SERVE_MODELS that it lacks; None if neither has any."""
+        if self.drop_in is not None:
+            return (ModelSettings(name=self.drop_in.model),)
         listed = self.config.models if self.config else ()
         names = {model.name for model in listed}
         chosen = (choice for choice in self.models or () if choice.name not in names)
@@ -229,6 +247,12 @@ class Settings(BaseSettings):
     def registries(self) -> Mapping[str, RegistrySettings]:
         """Registries of the file, by name."""
         return self.config.registries if self.config else {}
+
+
+def _as_upstream(drop_in: DropInSettings) -> dict[str, Any]:
+    """What differs from our defaults."""
+    longest_s = drop_in.timeout_ms / 1e3 + _GRACE_S
+    return {"model_failure_status": "500", "timeout_s": str(longest_s)}
 
 
 def _is_injected(name: str, value: str, is_setting: bool) -> bool:

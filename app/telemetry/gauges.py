@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,19 @@ class ShadowCount:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectedCount:
+    """How many requests to a version that were to be collected ended so."""
+
+    name: str
+    version: str
+    outcome: str
+    count: int
+
+
+Count = TypeVar("Count", ShadowCount, CollectedCount)
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """What is read, not counted, at the moment of a scrape."""
 
@@ -57,13 +69,16 @@ class Gauges:
     store_bytes: int
     registry_errors: int
     shadows: Sequence[ShadowCount] = ()
+    collected: Sequence[CollectedCount] = ()
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Gauges:
         """From what JSON made of one."""
         models = [ModelGauges(**each) for each in document["models"]]
         shadows = [ShadowCount(**each) for each in document["shadows"]]
-        return cls(**{**document, "models": models, "shadows": shadows})
+        collected = [CollectedCount(**each) for each in document["collected"]]
+        told = {"models": models, "shadows": shadows, "collected": collected}
+        return cls(**{**document, **told})
 
     def joined(self, other: Gauges) -> Gauges:
         """Of two workers together. The store is one folder, of which both know."""
@@ -79,6 +94,7 @@ class Gauges:
             store_bytes=max(self.store_bytes, other.store_bytes),
             registry_errors=self.registry_errors + other.registry_errors,
             shadows=_summed((*self.shadows, *other.shadows)),
+            collected=_summed((*self.collected, *other.collected)),
         )
 
     def counted(self) -> Gauges:
@@ -88,14 +104,17 @@ class Gauges:
             shed=self.shed,
             registry_errors=self.registry_errors,
             shadows=self.shadows,
+            collected=self.collected,
         )
 
 
-def _summed(counts: Iterable[ShadowCount]) -> list[ShadowCount]:
-    found: Counter[tuple[str, str, str, str]] = Counter()
+def _summed(counts: Iterable[Count]) -> list[Count]:
+    """One of each key: of all that it has but the count."""
+    found: dict[Count, int] = {}
     for each in counts:
-        found[each.name, each.version, each.shadow, each.outcome] += each.count
-    return [ShadowCount(*key, count) for key, count in found.items()]
+        key = replace(each, count=0)
+        found[key] = found.get(key, 0) + each.count
+    return [replace(key, count=count) for key, count in found.items()]
 
 
 NOTHING: Final = Gauges((), 0, 0, 0, 0, 0)

@@ -172,6 +172,12 @@ def _read(gauges: Gauges) -> Iterator[Metric]:
         ("shadow", "outcome"),
         (((s.name, s.version, s.shadow, s.outcome), s.count) for s in gauges.shadows),
     )
+    yield _counter(
+        "model_collected",
+        "Requests that were to be collected by outcome.",
+        ("outcome",),
+        (((c.name, c.version, c.outcome), c.count) for c in gauges.collected),
+    )
     yield GaugeMetricFamily("requests_in_flight", "Requests now inside.", gauges.in_flight)
     yield GaugeMetricFamily("pool_bytes", "Models in memory.", gauges.pool_bytes)
     yield GaugeMetricFamily("store_bytes", "Model folders on disk.", gauges.store_bytes)

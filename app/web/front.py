@@ -20,6 +20,10 @@ _CLOSE: Final = (b"connection", b"close")
 class Endpoint(Protocol):
     """An application that fills the trace of its requests itself."""
 
+    def takes(self, path: str) -> bool:
+        """Whether requests for `path` are its own."""
+        ...
+
     async def __call__(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send, trace: Trace
     ) -> None:
@@ -48,7 +52,7 @@ class Front:
         if self._draining.has_begun:
             send = _closing(send)
         try:
-            if path == "/score" or path.startswith("/score/"):
+            if self._score.takes(path):
                 await self._score(scope, receive, send, trace)
             else:
                 await self._rest_of(scope, receive, send, trace)

@@ -104,8 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
+    sent = b""
 
     def do_GET(self) -> None:
+        self.sent = self.rfile.read(int(self.headers.get("content-length") or 0))
         is_ranged = "x-ms-range" in self.headers
         fault = self.server.of.fault(self.command, self.path, is_ranged) or Fault("")
         if fault.does is not None:
@@ -120,13 +122,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_PUT(self) -> None:
+        self.do_GET()
+
     def _asked(self) -> tuple[int, dict[str, str], bytes]:
         of = self.server.of
         asked = f"{self.command} {self.path} {self.headers.get('x-ms-range')}"
         if of.remembers and asked in of.kept:
             return of.kept[asked]
         storage = http.client.HTTPSConnection("localhost", of.upstream, context=of.trust)
-        storage.request(self.command, self.path, headers=dict(self.headers))
+        storage.request(self.command, self.path, self.sent or None, dict(self.headers))
         answer = storage.getresponse()
         body = answer.read()
         storage.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.startup import free_port
 from tests.image.engine import Docker
-from tests.server import SAMPLES, Server
+from tests.server import NATIVE, SAMPLES, Server
 
 USER = 10001
 RIGHTS = ("--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256")
@@ -69,6 +69,8 @@ def pod(
     """One that has answered 200 to `wait_for`, and is removed at the end with its volumes."""
     name = f"aml-serve-{uuid.uuid4().hex[:8]}"
     given = {"SERVE_HOST": "127.0.0.1", "SERVE_PORT": str(free_port()), **settings}
+    if SAMPLE_SETTINGS.items() <= settings.items():
+        given.setdefault("SERVE_MODELS", NATIVE)  # the others take more than LIMITS leave
     environment = [f"--env={key}={value}" for key, value in given.items()]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")

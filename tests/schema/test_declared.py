@@ -169,6 +169,15 @@ def test_a_model_that_tells_nothing_is_as_its_schema_says(
     assert (list(batch.arrays), single) == (list(names), True)
 
 
+def test_a_model_that_tells_nothing_takes_null_for_an_integer_where_its_schema_does() -> None:
+    nullable = {"type": ["integer", "null"]}
+    for document, data in (({"properties": {"a": nullable}}, [{"a": 1}, {"a": None}]),
+                           (nullable, [1, None])):  # fmt: skip
+        batch, _ = Schema(declare(model(), document)).decode(data)
+        (array,) = batch.arrays.values()
+        np.testing.assert_array_equal(array, [1.0, np.nan])
+
+
 def test_columns_that_may_be_absent_take_their_default_or_null() -> None:
     properties = {
         "a": {"type": "integer", "default": 7},

@@ -23,19 +23,21 @@ def check(text: str, *, as_json: bool) -> bool:
     Raises:
         ValueError, SettingsError, Refused: as `subject`; or there is no such model.
     """
-    with subject(text) as asked:
-        report = _report(asked)
+    found = report(text)
     if as_json:
-        write_json(report.as_dict())
+        write_json(found.as_dict())
     else:
-        write_table(("STEP", "", "FOUND"), list(report.rows()))
-        sys.stdout.write(f"\n{text} {report.verdict()}\n")
-    return report.refused is None
+        write_table(("STEP", "", "FOUND"), list(found.rows()))
+        sys.stdout.write(f"\n{text} {found.verdict()}\n")
+    return found.refused is None
 
 
-def _report(asked: Subject) -> Report:
-    """Bars while it is fetched, a sign of life while it is loaded."""
-    with closing(events(asked.model, asked.changed)) as told:
+def report(text: str) -> Report:
+    """What is found of it; bars while it is fetched, a sign of life while it is loaded.
+
+    Raises: as `check`.
+    """
+    with subject(text) as asked, closing(events(asked.model, asked.changed)) as told:
         return _collected(asked, told)
 
 

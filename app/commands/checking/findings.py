@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from app.commands.checking.telling import Telling
 from app.loader import Loaded
 from app.manifest import Manifest
+from app.manifest.requirements import agree, installed
 from app.schema.declared import json_schema
 from app.tensors import Signature, TensorSpec
 from app.trust import Rule
@@ -82,7 +82,8 @@ def tell_schema(signature: Signature, stated: Manifest, telling: Telling) -> Non
         {"name": s.name, "dtype": s.dtype, "shape": s.shape, "known": columns[s.name]}
         for s in signature.inputs
     ]
-    telling.ok("schema", f"gives {gives}", inputs=told, result=signature.result)
+    classes = {"classes": signature.classes} if signature.classes else {}
+    telling.ok("schema", f"gives {gives}", inputs=told, result=signature.result, **classes)
     if stated.schema is None:
         text = json.dumps(json_schema(signature)).replace("{}", '{"type": "..."}')
         short = text if len(text) <= _HINT_CHARACTERS else f"{text[:_HINT_CHARACTERS]} ..."
@@ -119,16 +120,14 @@ def _is_code(stated: Manifest) -> bool:
 def _tell_versions(requirements: Mapping[str, str], telling: Telling) -> None:
     """The training environment beside this one."""
     if not requirements:
-        text = "not told; a requirements.txt of the training environment would be compared"
+        text = "not told; a requirements.txt or conda.yaml of training would be compared"
         telling.ok("versions", text)
     same, absent = [], []
     for package, trained in sorted(requirements.items()):
-        try:
-            here = version(package)
-        except PackageNotFoundError:
+        here = installed(package)
+        if here is None:
             absent.append(f"{package} {trained}")
-            continue
-        if here == trained:
+        elif agree(trained, here):
             same.append(f"{package} {here}")
         else:
             text = f"{package}: trained with {trained}, here {here}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import orjson
 
 from app.batching import Predicted
 from app.commands.checking.telling import Telling
+from app.engine import Query
 from app.loader import Loaded, most_rows
 from app.protocols.score import ScoreCodec
 from app.schema.examples import records
@@ -53,7 +54,7 @@ class Timing:
 
 def tell_speed(loaded: Loaded, telling: Telling) -> None:
     """One row, some rows and as many as are joined; how much one core can do."""
-    data = _answered(loaded)
+    data = None if loaded.schema.signature.kind == "raw" else _answered(loaded)
     if data is None:
         text = "not measured: no request is known; an example in schema.json would be one"
         telling.warn("latency", text)
@@ -76,10 +77,15 @@ def measured(loaded: Loaded, body: bytes, budget_s: float) -> Timing:
     return Timing(tuple(phases), time.perf_counter() - started, time.process_time() - cpu_s)
 
 
+async def _nothing() -> MutableMapping[str, Any]:
+    """Of a body that is here already."""
+    raise AssertionError
+
+
 def _call(loaded: Loaded, body: bytes) -> tuple[float, float, float]:
     codec, schema = ScoreCodec(), loaded.schema
     began = time.perf_counter()
-    call = codec.decode(body, schema)
+    call = codec.decode(body, schema, Query(None, None, None, _nothing, len(body), None))
     decoded = time.perf_counter()
     prediction = loaded.model.predict(call.batch, schema.wanted(call))
     predicted = time.perf_counter()
@@ -145,10 +151,11 @@ def _is_one(call: Call, loaded: Loaded) -> bool:
 
 
 def _records(loaded: Loaded) -> Iterator[Any]:
+    names = ("data", "input_data", *loaded.schema.signature.input_names)
     if loaded.manifest.golden is not None:
         for entry in orjson.loads(loaded.manifest.golden.read_bytes()):
             request = entry["request"]
-            data = request.get("data", request.get("input_data"))
+            data = next((request[name] for name in names if name in request), None)
             yield data
             if isinstance(data, list) and data:
                 yield data[0]

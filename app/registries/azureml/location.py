@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
+from app.azure.addresses import BlobPath, container_of
 from app.errors import ModelInvalid
 
 _IN_DATASTORE: Final = re.compile(
@@ -27,15 +27,6 @@ class DatastorePath:
     path: str
     workspace: tuple[str, str, str] | None = None
     """Subscription, resource group, name."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlobPath:
-    """A path in a container."""
-
-    account_url: str
-    container: str
-    path: str
 
 
 def in_datastore(uri: str) -> DatastorePath:
@@ -65,15 +56,6 @@ def in_container(uri: str) -> BlobPath:
     if found is None:
         raise ModelInvalid("the model was registered at an address that is not in Blob storage")
     return BlobPath(found.account_url, found.container, _path(found.path))
-
-
-def container_of(url: str) -> BlobPath | None:
-    """As `in_container`; the path may be empty."""
-    parts = urlsplit(url)
-    container, _, path = parts.path.lstrip("/").partition("/")
-    if parts.scheme != "https" or not parts.netloc or not container:
-        return None
-    return BlobPath(f"https://{parts.netloc}", unquote(container), unquote(path).strip("/"))
 
 
 def datastore_container(properties: Mapping[str, Any], path: str) -> BlobPath:

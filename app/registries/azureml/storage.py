@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from app.azure.access import Access, Given
+from app.azure.addresses import BlobPath, container_of
 from app.azure.blobs import BlobFolder
 from app.azure.faults import DATA_SCIENTIST
 from app.azure.identity import Identity, Principal
 from app.errors import RegistryUnavailable
-from app.registries.azureml.location import BlobPath, container_of, datastore_container
+from app.registries.azureml.location import datastore_container
 
 SECRETS_BODY: Final = {"expirableSecret": True, "expireAfterHours": 1}
 """Asks for a signature that ends rather than for the key of the account."""

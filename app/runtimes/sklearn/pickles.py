@@ -17,6 +17,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from app import opcodes
 from app.errors import ModelInvalid
 from app.manifest import Manifest
+from app.manifest.requirements import agree
 from app.runtimes import catching_warnings
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def _compare(manifest: Manifest, packages: tuple[str, ...]) -> None:
     for package in packages:
         trained = manifest.requirements.get(package)
         here = importlib.metadata.version(package)
-        if trained is not None and trained != here:
+        if trained is not None and not agree(trained, here):
             logger.warning(
                 "%s was trained with %s %s, here is %s", manifest.file.name, package, trained, here
             )

@@ -1,18 +1,23 @@
-"""Told of answers once they are made: the shadow of a version is asked the same, and compared."""
+"""The shadow of a version is asked the same after each answer, and compared."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import orjson
 
 from app.batching import Predicted
 from app.differences import differences
+from app.observers import Seen
 from app.pool import Loaded
 from app.schema.results import plain, results
-from app.tensors import Call
+from app.tensors import Call, Prediction, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +32,24 @@ Outcome = Literal["agrees", "differs", "failed", "skipped"]
 class Shadows:
     """Those of one process. Lives on one loop; nobody waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shadow_of: Callable[[str], Loaded | None]) -> None:
+        """`shadow_of`: the shadow of a name, if it has one that is in memory."""
+        self._shadow_of = shadow_of
         self.counts: Counter[tuple[str, str, str, Outcome]] = Counter()
         """By name, version, its shadow's version, and what came of it."""
         self._running: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow")  # of no answer's threads
 
-    def tell(self, call: Call, predicted: Predicted, loaded: Loaded, shadow: Loaded) -> None:
-        """`loaded` has predicted so; begins to ask `shadow` the same, and returns at once."""
+    def tell(self, seen: Seen) -> None:
+        """See `Observer`; begins to ask the shadow the same."""
+        loaded = seen.loaded
+        shadow = self._shadow_of(loaded.ref.name)
+        if shadow is None or shadow is loaded:
+            return
         if len(self._running) >= _MOST:
             self._count(loaded, shadow, "skipped")
             return
-        task = asyncio.create_task(self._compare(call, predicted, loaded, shadow))
+        task = asyncio.create_task(self._compare(seen.call, seen.predicted, loaded, shadow))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -59,12 +70,23 @@ class Shadows:
         self.counts[loaded.ref.name, loaded.ref.version, shadow.ref.version, outcome] += 1
 
 
+def _shown(prediction: Prediction, call: Call, loaded: Loaded) -> Any:
+    """As a client would read it."""
+    if loaded.schema.signature.kind == "raw":
+        reply: Reply = prediction["reply"]
+        body = reply.body if isinstance(reply.body, bytes) else b""
+        with suppress(orjson.JSONDecodeError):
+            return [reply.status, orjson.loads(body)]
+        return [reply.status, body.decode("latin-1")]
+    return plain(results(prediction, call, loaded.schema.signature))
+
+
 def _takes_the_same(loaded: Loaded, shadow: Loaded) -> bool:
     """What was decoded for one is right for the other."""
 
-    def of(model: Loaded) -> list[tuple[str, str, tuple[int | None, ...]]]:
-        inputs = model.schema.signature.inputs
-        return sorted((spec.name, spec.dtype, spec.shape) for spec in inputs)
+    def of(model: Loaded) -> tuple[str, list[tuple[str, str, tuple[int | None, ...]]]]:
+        signature = model.schema.signature
+        return signature.kind, sorted((s.name, s.dtype, s.shape) for s in signature.inputs)
 
     return of(loaded) == of(shadow)
 
@@ -75,9 +97,9 @@ def _found(call: Call, predicted: Predicted, loaded: Loaded, shadow: Loaded) -> 
         return "failed"
     try:
         prediction = shadow.model.predict(call.batch, shadow.schema.wanted(call))
-        theirs = plain(results(prediction, call, shadow.schema.signature))
+        theirs = _shown(prediction, call, shadow)
     except BaseException as error:  # noqa: BLE001  # a model may raise anything
         logger.debug("%s raised as a shadow: %s", shadow.ref, type(error).__name__)
         return "failed"
-    ours = plain(results(predicted.prediction, call, loaded.schema.signature))
+    ours = _shown(predicted.prediction, call, loaded)
     return "agrees" if next(differences(theirs, ours, TOLERANCE), None) is None else "differs"

@@ -1,0 +1,102 @@
+"""The process of one script: told what to load, then asked, until the service goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from . import names
+from .answer import Answer, Answers
+from .channel import Channel, Closed
+from .declared import declared
+from .entry import Entry, Unfit, load
+from .request import Request
+
+_LOOK_S: Final = 1.0
+
+
+def main() -> None:
+    """`argv`: the descriptor of the channel, the service's process, the script, and the folders
+    of its modules."""
+    descriptor, parent, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    sys.path += [folder for folder in sys.argv[4:] if folder not in sys.path]
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the service tells when to end
+    sys.argv = [str(file)]
+    channel = Channel(socket.socket(fileno=descriptor))
+    with suppress(Closed):
+        entry = _begin(file, channel)
+        if entry is not None:
+            _serve(Answers(entry), channel)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads of the script keep nobody waiting
+
+
+def _begin(file: Path, channel: Channel) -> Entry | None:
+    """Load the script and call its `init`; None: it failed, which the service is told."""
+    names.provide()
+    try:
+        entry = load(file)
+        entry.init()
+    except Unfit as error:
+        _tell(channel, {"unfit": str(error)})
+    except BaseException as error:  # noqa: BLE001  # whatever a script raises
+        told = traceback.format_exc()
+        _tell(channel, {"failed": f"{type(error).__name__}", "error": told})
+    else:
+        _tell(channel, {"kind": entry.kind, "swagger": declared(entry)})
+        return entry
+    return None
+
+
+def _serve(answers: Answers, channel: Channel) -> None:
+    process = os.getpid()
+    while True:
+        head, body = channel.receive()
+        asked = json.loads(head)
+        headers = [(name, value) for name, value in asked["headers"]]
+        request = Request(
+            asked["method"], asked["path"], asked["query"], headers, body, asked["client"]
+        )
+        answer = answers.of(request, float(asked["timeout_s"]))
+        if os.getpid() != process:
+            os._exit(0)  # forked by the script: one of the two answers
+        _send(answer, channel)
+
+
+def _send(answer: Answer, channel: Channel) -> None:
+    _tell(channel, answer.head(), answer.body)
+    if answer.chunks is None:
+        return
+    try:
+        for chunk in answer.chunks:
+            if chunk:
+                _tell(channel, {"more": True}, chunk)
+    except Closed:
+        raise
+    except BaseException:  # noqa: BLE001  # whatever a script raises
+        _tell(channel, {"more": False, "error": traceback.format_exc()})
+    else:
+        _tell(channel, {"more": False})
+
+
+def _tell(channel: Channel, head: dict[str, Any], body: bytes = b"") -> None:
+    channel.send(json.dumps(head).encode(), body)
+
+
+def _follow(parent: int) -> None:
+    """End with the service, also in mid call. A signal of the kernel's would follow the one thread
+    that has started this process."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)

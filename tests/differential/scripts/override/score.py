@@ -1,0 +1,9 @@
+"""Its Swagger documents lie beside it."""
+
+
+def init():
+    pass
+
+
+def run(data):
+    return data

@@ -1,0 +1,9 @@
+"""Its run() takes whatever there is."""
+
+
+def init():
+    pass
+
+
+def run(*data):
+    return data

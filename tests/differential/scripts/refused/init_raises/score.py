@@ -1,0 +1,9 @@
+"""Its init() raises."""
+
+
+def init():
+    raise RuntimeError("no weights")
+
+
+def run(data):
+    return data

@@ -1,0 +1,9 @@
+"""Its run() takes nothing."""
+
+
+def init():
+    pass
+
+
+def run():
+    return 1

@@ -1,0 +1,5 @@
+"""It has no run()."""
+
+
+def init():
+    pass
