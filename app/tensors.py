@@ -218,7 +218,12 @@ class Reply:
 
 
 class Apart(Protocol):
-    """A model that has processes of its own."""
+    """A scoring script: a model that has processes of its own."""
+
+    @property
+    def swagger(self) -> Mapping[str, Any]:
+        """`input`, `output` and `versions`, where its decorators declare them; else empty."""
+        ...
 
     @property
     def resident_bytes(self) -> int:

@@ -54,3 +54,19 @@ def test_it_serves_the_script(tmp_path: Path) -> None:
         assert server.get("/").text == "Healthy"
         server.wait_until(lambda: "it begins" in server.log())
         assert server.stop() == 0
+
+
+def test_with_keys_only_what_tells_nothing_answers_without_one(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text(
+        "from azureml_inference_server_http.api.aml_request import rawhttp\n"
+        "def init(): pass\n@rawhttp\ndef run(request): return request.method\n"
+    )
+    given = {"AML_APP_ROOT": str(tmp_path), "AZUREML_ENTRY_SCRIPT": "score.py"}
+    with serving("/readyz", **given, SERVE_API_KEYS="hunter2") as server:
+        asked = {"/": 200, "/score": 401, "/swagger.json": 401}
+        assert {path: server.get(path).status_code for path in asked} == asked
+        preflight = server.session.options(f"{server.url}/score")
+        assert (preflight.status_code, preflight.text) == (200, "")
+        headers = {"Authorization": "Bearer hunter2"}
+        assert server.get("/score", headers=headers).json() == "GET"
+        assert server.get("/swagger.json", headers=headers).json()["swagger"] == "2.0"

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final, cast
 from urllib.parse import parse_qs
 
 from app import __version__
 from app.auth import Auth
+from app.batching import Predicted
 from app.catalog import Catalog
 from app.engine import Engine, Query
 from app.errors import (
@@ -26,13 +27,14 @@ from app.errors import (
 )
 from app.ids import IdSource, RequestIds
 from app.limits import Receive
+from app.pool import Loaded
 from app.protocols.cors import Cors
 from app.protocols.score.codec import ScoreCodec
 from app.protocols.score.endpoint import Scope, Send
 from app.protocols.score.swagger import Service, Swagger
 from app.protocols.streaming import stream
 from app.telemetry import Trace
-from app.tensors import Call, Reply
+from app.tensors import Apart, Call, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ _ROUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "/swagger.json": ("GET", "HEAD", "OPTIONS"),
 }
 _OURS: Final = ("/livez", "/readyz", "/healthcheck", "/metrics", "/docs", "/openapi.json")
+_LONGEST: Final = 100
+"""Characters of an id."""
 _NO_ROUTE: Final = (
     "The requested URL was not found on the server. If you entered the URL manually please check "
     "your spelling and try again."
@@ -57,8 +61,9 @@ _INTERNAL: Final = "An unexpected internal error occurred. Check the logs for mo
 class DropInCodec(ScoreCodec):
     """As `ScoreCodec`, without naming the model in the answer."""
 
-    def encode(self, call: Call, predicted: Any, loaded: Any) -> Reply:
+    def encode(self, call: Call, predicted: Predicted | None, loaded: Loaded) -> Reply:
         """See `Codec`."""
+        assert predicted is not None
         reply: Reply = predicted.prediction["reply"]
         return reply
 
@@ -147,9 +152,11 @@ class DropIn:
             return Reply(200, [_HTML, (b"allow", ", ".join(_ROUTES[path]).encode())], b"")
         if path == "/":
             return Reply(200, [_HTML], b"Healthy")
+        if method == "OPTIONS" and not self._auth.is_open:
+            return Reply(200, [_HTML, _RAN], b"")  # browsers ask so without a credential
+        caller = await self._auth.verify(headers)
         if path == "/swagger.json":
             return self._document(scope["query_string"])
-        caller = None if method == "OPTIONS" else await self._auth.verify(headers)
         client = scope.get("client")
         query = Query(
             self._catalog.default_name(),
@@ -161,7 +168,7 @@ class DropIn:
             method=method,
             client=client[0] if client else "",
             query_string=scope["query_string"],
-            request_id=ids_of(trace),
+            request_id=trace.request_id.encode("latin-1"),
             headers=headers,
         )
         return await self._engine.infer(query, self._codec, trace)
@@ -174,14 +181,9 @@ class DropIn:
             raise NotFound("the script is not loaded")
         script = loaded.manifest.script
         folder = None if script is None else script.folder
-        declared = getattr(loaded.model, "swagger", {})
+        declared = cast(Apart, loaded.model).swagger
         text = Swagger(self._service, declared, folder).text(asked[0])
         return Reply(200, [_JSON, _RAN], text.encode())
-
-
-def ids_of(trace: Trace) -> bytes:
-    """The request id, as it is split by."""
-    return trace.request_id.encode("latin-1")
 
 
 def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -207,9 +209,6 @@ def _checked_ids(
     if given == b"" and not any(others):
         return None, []
     return None, ids.headers() if given != b"" else ids.headers()[1:]
-
-
-_LONGEST: Final = 100
 
 
 def _refusal(error: ServingError) -> Reply:
