@@ -113,6 +113,7 @@ def test_speed_is_measured_for_one_row_and_for_batches(check: Check, tmp_path: P
     }
 
 
+@pytest.mark.long
 def test_a_slow_model_is_asked_three_times_and_what_it_prints_is_not_shown(
     check: Check, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_under_pinned_a_pickle_runs_with_the_line_that_its_refusal_tells(
     assert told["served"], told
 
 
+@pytest.mark.long
 def test_the_operators_wishes_hold_for_a_name(check: Check, tmp_path: Path) -> None:
     text = f"models: [{{name: {CLAIM}, memory_bytes: 3Gi, accelerate: verify}}]"
     told = check(CLAIM, **configured(tmp_path, text))
@@ -184,6 +186,7 @@ def test_the_operators_wishes_hold_for_a_name(check: Check, tmp_path: Path) -> N
     assert told["verdict"] == "would be served, with 1 warning"
 
 
+@pytest.mark.long
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_loaded(check: Check) -> None:
     told = check(CHURN, SERVE_MEMORY_BYTES="1k")
 
@@ -192,6 +195,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_loaded(check: Che
     assert {states(told)[step] for step in ("load", "schema", "latency")} == {"not reached"}
 
 
+@pytest.mark.long
 def test_a_class_that_is_not_there_is_named(check: Check, tmp_path: Path) -> None:
     odd_models.save_unknown(tmp_path / "registry", "m")
     told = check(tmp_path / "registry/m/1/model.joblib")
@@ -213,6 +217,7 @@ def test_other_versions_than_those_of_training_are_warned_about(
     assert "ok: not installed here, unless it is needed: not-there 3" in found
 
 
+@pytest.mark.long
 def test_what_can_only_be_guessed_is_warned_about_with_a_schema_that_would_help(
     check: Check, tmp_path: Path
 ) -> None:
@@ -226,6 +231,7 @@ def test_what_can_only_be_guessed_is_warned_about_with_a_schema_that_would_help(
     assert texts(told, "latency").startswith("warning: not measured: no request is known")
 
 
+@pytest.mark.long
 def test_what_a_model_raises_is_told_with_its_words(check: Check, tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     told = check(picky_model(tmp_path / "m", schema))
@@ -234,6 +240,7 @@ def test_what_a_model_raises_is_told_with_its_words(check: Check, tmp_path: Path
     assert "the first prediction failed: KeyError: 'an unknown city'" in texts(told, "golden")
 
 
+@pytest.mark.long
 def test_a_schema_that_contradicts_the_model_is_refused(check: Check, tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"town": {"type": "string"}}}
     told = check(models.save_sklearn(tmp_path / "m", models.frame_classifier(), schema))
@@ -256,6 +263,7 @@ def test_a_model_that_ends_the_process_is_a_verdict_and_no_crash_of_the_server(
     assert not list((tmp_path / "cache").glob("crashes/*"))
 
 
+@pytest.mark.long
 def test_what_a_server_has_set_aside_is_told(check: Check, tmp_path: Path) -> None:
     counts = tmp_path / "cache/crashes"
     counts.mkdir(parents=True)
@@ -282,6 +290,7 @@ def test_of_a_path_nothing_is_left_behind(
     assert [p.name for p in (tmp_path / "tmp").iterdir() if p.name.startswith("aml-serve")] == []
 
 
+@pytest.mark.long
 def test_a_name_is_looked_up_in_the_registry_and_its_size_is_not_remembered(
     check: Check, tmp_path: Path
 ) -> None:
@@ -320,6 +329,7 @@ def test_what_is_not_there_ends_it_with_what_was_tried(
     assert told in done.stderr.decode()
 
 
+@pytest.mark.long
 def test_a_version_without_files_is_refused_with_its_reason(check: Check, tmp_path: Path) -> None:
     (tmp_path / "registry/m/1").mkdir(parents=True)
     told = check("m", SERVE_REGISTRY=str(tmp_path / "registry"))

@@ -58,7 +58,12 @@ def signature(container: str, permission: ContainerSasPermissions) -> str:
     return generate_container_sas(ACCOUNT, container, KEY, permission=permission, expiry=expiry)
 
 
-@pytest.mark.parametrize("way", ["key", "identity", "signature"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "way", ["identity", pytest.param("key", marks=LONG), pytest.param("signature", marks=LONG)]
+)
 def test_a_server_collects_into_a_container(
     azure: Azure, container: str, tmp_path: Path, way: str
 ) -> None:
