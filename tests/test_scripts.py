@@ -35,7 +35,8 @@ TOLD = """
         "data": data, "mine": mine, "flag": os.environ["FLAG"], "model": model, "pid": os.getpid(),
         "folder": os.path.basename(os.path.dirname(os.environ["AZUREML_MODEL_DIR"])),
         "at": os.getcwd(), "modules": [n for n in sys.modules if n.startswith("only_")],
-        "secrets": [n for n, value in os.environ.items() if "s3cret" in value or n.startswith("SERVE_")],
+        "secrets": [n for n, value in os.environ.items()
+                    if "s3cret" in value or n.startswith("SERVE_")],
     }
 """
 HARM = {
