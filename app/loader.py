@@ -10,48 +10,24 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import cast
 
 from app import golden, runtimes, verified
-from app.acceleration import OFF, Acceleration, Accelerator, Mode
+from app.acceleration import OFF, Acceleration, Accelerator
 from app.batching import Batcher, Workers
-from app.collecting.rule import Rule
 from app.crashes import Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
-from app.manifest import Manifest, Script
+from app.manifest import Manifest
 from app.memory import Memory, Size, counted
+from app.options import SCRIPT_TIMEOUT_S, Options, most_rows
 from app.registries import Details, Registry
 from app.schema import Schema
 from app.store import Store
 from app.tensors import Apart, Model, ModelRef, Signature
-from app.trust import EVERYTHING, Trust
 from app.verified import Verified
 
 logger = logging.getLogger(__name__)
-
-SCRIPT_TIMEOUT_S: Final = 60.0
-DEFAULT_MAX_ROWS: Final = 1024
-"""Rows of a joint model call, unless the manifest or the configuration says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the operator may say of a model; None leaves it to its manifest, then to the default."""
-
-    is_pinned: bool = False
-    max_rows: int | None = None
-    threads: int | None = None
-    timeout_s: float | None = None
-    trust: Trust = EVERYTHING
-    accelerate: Mode = "off"
-    memory_bytes: int | None = None
-    script: Script | None = None
-    collect: Rule | None = None
-
-
-DEFAULTS: Final = Options()
-"""What holds for a model of which the operator says nothing."""
 
 
 @dataclass(slots=True)
@@ -84,6 +60,17 @@ class Loaded:
     def size_bytes(self) -> int:
         """What it takes of memory."""
         return self.size.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A model in memory, of which is not said yet how it is called."""
+
+    model: Model
+    acceleration: Acceleration
+    schema: Schema
+    verdict: Verdict
+    measured: Size
 
 
 class Loader:
@@ -141,9 +128,39 @@ class Loader:
         Raises:
             ServingError: it cannot be served. A model file may raise anything while it is read.
         """
-        tell("load")
         stated = found.manifest
-        runtimes.prepare(stated)  # its libraries are no part of the model's size
+        ready = self._ready(ref, found, options, tell, show)
+        return Loaded(
+            ref=ref,
+            manifest=stated,
+            model=ready.model,
+            schema=ready.schema,
+            batcher=self._batcher(ref, ready.model, ready.verdict, options, stated, found.digest),
+            verdict=ready.verdict,
+            details=found.details,
+            digest=found.digest,
+            size=_counted(ref, ready.measured, options, stated),
+            measured=ready.measured,
+            fetch_s=found.fetch_s,
+            load_s=time.perf_counter() - started,
+            timeout_s=_timeout_s(options, stated),
+            is_pinned=options.is_pinned,
+            options=options,
+            headers=_headers(ref),
+            acceleration=ready.acceleration,
+        )
+
+    def _ready(
+        self,
+        ref: ModelRef,
+        found: Verified,
+        options: Options,
+        tell: Callable[[str], None],
+        show: Callable[[Signature], None],
+    ) -> _Ready:
+        """Read, checked and measured."""
+        tell("load")
+        runtimes.prepare(found.manifest)  # its libraries are no part of the model's size
         with (
             self._crashes.loading(found.digest, str(ref)),
             self._memory.weigh(found.digest, found.size_bytes) as weighing,
@@ -155,27 +172,8 @@ class Loader:
         if verdict.has_predicted:
             self._crashes.forget(found.digest)
         acceleration.begin()
-        batcher = self._batcher(ref, model, verdict, options, stated, found.digest)
         measured = _with_processes(weighing.size, model)
-        return Loaded(
-            ref=ref,
-            manifest=stated,
-            model=model,
-            schema=schema,
-            batcher=batcher,
-            verdict=verdict,
-            details=found.details,
-            digest=found.digest,
-            size=_counted(ref, measured, options, stated),
-            measured=measured,
-            fetch_s=found.fetch_s,
-            load_s=time.perf_counter() - started,
-            timeout_s=None if stated.runtime == "script" else options.timeout_s or stated.timeout_s,
-            is_pinned=options.is_pinned,
-            options=options,
-            headers=_headers(ref),
-            acceleration=acceleration,
-        )
+        return _Ready(model, acceleration, schema, verdict, measured)
 
     def adjusted(self, loaded: Loaded, options: Options) -> Loaded:
         """The same model, called as `options` say."""
@@ -188,7 +186,7 @@ class Loader:
                 loaded.ref, loaded.model, loaded.verdict, options, stated, loaded.digest
             ),
             size=_counted(loaded.ref, loaded.measured, options, stated),
-            timeout_s=options.timeout_s or stated.timeout_s,
+            timeout_s=_timeout_s(options, stated),
             is_pinned=options.is_pinned,
             options=options,
         )
@@ -260,11 +258,6 @@ class Loader:
         return options.threads or stated.threads or self._workers.threads
 
 
-def most_rows(options: Options, stated: Manifest) -> int:
-    """Of a joint call, where calls are joined."""
-    return options.max_rows or stated.max_rows or DEFAULT_MAX_ROWS
-
-
 def _warn(ref: ModelRef, options: Options, signature: Signature) -> None:
     """Of what the operator says that this model does not bear out."""
     if options.collect is not None:
@@ -282,6 +275,11 @@ def _with_processes(size: Size, model: Model) -> Size:
 
 def _counted(ref: ModelRef, measured: Size, options: Options, stated: Manifest) -> Size:
     return counted(measured, options.memory_bytes or stated.memory_bytes, str(ref))
+
+
+def _timeout_s(options: Options, stated: Manifest) -> float | None:
+    """None where the clock of a script's own process ends it."""
+    return None if stated.runtime == "script" else options.timeout_s or stated.timeout_s
 
 
 def _headers(ref: ModelRef) -> tuple[tuple[bytes, bytes], ...]:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from app.errors import ModelUnavailable, ServingError
-from app.loader import DEFAULT_MAX_ROWS, DEFAULTS, Loaded, Loader, Options
+from app.loader import Loaded, Loader
 from app.memory import Size, give_back
 from app.notes import Answering
+from app.options import DEFAULT_MAX_ROWS, DEFAULTS, Options
 from app.registries import Registry
 from app.room import Room
 from app.store import Store
@@ -91,13 +92,17 @@ class Pool:
     def adjust(self, ref: ModelRef, options: Options) -> None:
         """Let `options` hold for a model that is in memory; requests inside keep the old ones.
 
-        A model whose trust or acceleration is another one leaves: its next load judges it anew.
+        A model whose trust or acceleration is another one leaves: its next load judges it anew. So
+        does a script whose processes, or their clock, are others.
         """
         loaded = self._models.get(ref)
         if loaded is None:
             return
         before = loaded.options
-        if (options.trust, options.accelerate) != (before.trust, before.accelerate):
+        is_script = loaded.manifest.runtime == "script"
+        if (options.trust, options.accelerate) != (before.trust, before.accelerate) or (
+            is_script and (options.threads, options.timeout_s) != (before.threads, before.timeout_s)
+        ):
             self.release(ref)
             return
         adjusted = self._loader.adjusted(loaded, options)

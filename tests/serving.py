@@ -93,6 +93,9 @@ class Watched:
         self.gate = threading.Event()
         self.gate.set()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
     def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
         self.calls += 1
         self.entered.set()

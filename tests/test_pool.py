@@ -228,6 +228,20 @@ async def test_room_is_made_for_a_declared_size_and_the_operators_goes_before_th
         await load(pool, parts, "d", Options(memory_bytes=200_000))
 
 
+async def test_a_script_whose_processes_are_others_begins_anew(parts: Serving) -> None:
+    folder = parts.folder / "s" / "1"
+    folder.mkdir(parents=True)
+    (folder / "score.py").write_text("def init(): pass\ndef run(data): return data")
+    pool = parts.pool()
+    loaded = await load(pool, parts, "s")
+    assert loaded.timeout_s is None  # the clock of its own process ends it
+    pool.adjust(ref("s"), Options(is_pinned=True))
+    assert pool.peek(ref("s")) is not None
+
+    pool.adjust(ref("s"), Options(is_pinned=True, timeout_s=3))
+    assert pool.peek(ref("s")) is None
+
+
 async def test_closing_ends_loads_that_wait_for_a_thread(parts: Serving) -> None:
     pool = parts.pool()
     parts.registry.gate.clear()

@@ -109,7 +109,8 @@ def test_a_model_beyond_its_memory_is_refused_and_the_others_are_served(
     write_model(tmp_path, "double")
     huge(tmp_path, 600)
     options = (*POD, mounted(tmp_path, "/models"))
-    with pod(docker, full, wait_for="/livez", options=options, **SAMPLE_SETTINGS) as running:
+    settings = {**SAMPLE_SETTINGS, "SERVE_MODELS": "huge,double"}
+    with pod(docker, full, wait_for="/livez", options=options, **settings) as running:
         running.wait_until(lambda: running.models()["huge"]["state"] == "FAILED")
         assert "bytes of memory" in running.models()["huge"]["reason"]
         assert running.score("double", [[21]]) == [[42.0]]

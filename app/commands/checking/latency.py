@@ -12,7 +12,8 @@ import orjson
 from app.batching import Predicted
 from app.commands.checking.telling import Telling
 from app.engine import Query
-from app.loader import Loaded, most_rows
+from app.loader import Loaded
+from app.options import most_rows
 from app.protocols.score import ScoreCodec
 from app.schema.examples import records
 from app.tensors import Call

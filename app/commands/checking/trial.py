@@ -18,11 +18,12 @@ from app.commands.checking import findings, latency
 from app.commands.checking.telling import Telling, Warnings
 from app.crashes import Crashes
 from app.errors import ModelInvalid, ModelNotFound, ModelUnavailable, ServingError
-from app.loader import Loaded, Loader, Options
+from app.loader import Loaded, Loader
 from app.main import open_store, sources
 from app.main.parts import budgets, threads
 from app.manifest import Manifest
 from app.memory import Memory, Size
+from app.options import Options
 from app.registries import Registry
 from app.room import Room
 from app.settings import ModelChoice, Settings
