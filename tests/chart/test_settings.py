@@ -17,6 +17,8 @@ from tests.chart.rendering import CHART, Manifest, container, first, pod, refuse
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 KNOWN = {f"SERVE_{name.upper()}" for name in Settings.model_fields} - {
     "SERVE_AZURE",
+    "SERVE_CORS_ORIGINS",
+    "SERVE_DROP_IN",
     "SERVE_INSIGHTS",
 }
 OF_THE_CHART = {
