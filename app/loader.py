@@ -243,11 +243,13 @@ class Loader:
     def _of_script(
         self, ref: ModelRef, model: Model, verdict: Verdict, options: Options, stated: Manifest
     ) -> Batcher:
-        """With threads of its own, which only wait for its processes."""
-        processes = options.threads or stated.threads or 1
-        workers = Workers(processes)
+        """With threads of its own, which only wait for its processes; one more than there are of
+        those waits with the next request at hand.
+        """
+        threads = 1 + (options.threads or stated.threads or 1)
+        workers = Workers(threads)
         batcher = Batcher(
-            model, str(ref), workers, max_rows=1, threads=processes, expected_s=verdict.predict_s,
+            model, str(ref), workers, max_rows=1, threads=threads, expected_s=verdict.predict_s,
             is_steady=False,
         )  # fmt: skip
         weakref.finalize(batcher, workers.close)
