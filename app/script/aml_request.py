@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 from werkzeug.wrappers import Request
 
-_RAW = "_takes_whole_requests"
-
 Run = TypeVar("Run", bound=Callable[..., Any])
 
 
