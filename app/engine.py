@@ -101,7 +101,7 @@ class Engine:
 
     async def _infer(self, query: Query, codec: Codec, trace: Trace, deadline: Deadline) -> Reply:
         with self._limits.admit(query.caller) as slot:
-            loaded = self._at_hand(query)
+            loaded = query.loaded = self._at_hand(query)
             if loaded is not None:
                 self._line_up(loaded, trace, deadline)
             body = await slot.read(query.receive, query.content_length)
@@ -109,10 +109,9 @@ class Engine:
 
             trace.enter("model")
             if loaded is None:
-                loaded = await self._find(query, codec, body)
+                loaded = query.loaded = await self._find(query, codec, body)
                 self._line_up(loaded, trace, deadline)
 
-            query.loaded = loaded
             trace.enter("decode")
             if is_large:
                 call = await self._apart(codec.decode, body, loaded.schema, query)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
 from app import golden, runtimes, verified
 from app.acceleration import OFF, Acceleration, Accelerator
-from app.batching import Batcher, Workers
+from app.batching import Batcher, Relay, Workers
 from app.crashes import Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
@@ -38,7 +37,7 @@ class Loaded:
     manifest: Manifest
     model: Model
     schema: Schema
-    batcher: Batcher
+    batcher: Batcher | Relay
     verdict: Verdict
     details: Details
     digest: str
@@ -224,9 +223,9 @@ class Loader:
         options: Options,
         stated: Manifest,
         digest: str,
-    ) -> Batcher:
+    ) -> Batcher | Relay:
         if model.signature.kind == "raw":
-            return self._of_script(ref, model, verdict, options, stated)
+            return Relay(cast(Apart, model), verdict.predict_s)
         max_rows = most_rows(options, stated)
         if not verdict.has_predicted:
             model = Untried(model, self._crashes, digest, str(ref))
@@ -239,21 +238,6 @@ class Loader:
             expected_s=verdict.predict_s,
             is_steady=model.is_steady,
         )
-
-    def _of_script(
-        self, ref: ModelRef, model: Model, verdict: Verdict, options: Options, stated: Manifest
-    ) -> Batcher:
-        """With threads of its own, which only wait for its processes; one more than there are of
-        those waits with the next request at hand.
-        """
-        threads = 1 + (options.threads or stated.threads or 1)
-        workers = Workers(threads)
-        batcher = Batcher(
-            model, str(ref), workers, max_rows=1, threads=threads, expected_s=verdict.predict_s,
-            is_steady=False,
-        )  # fmt: skip
-        weakref.finalize(batcher, workers.close)
-        return batcher
 
     def _threads(self, options: Options, stated: Manifest) -> int:
         """Calls of one model at the same time."""

@@ -9,7 +9,7 @@ What is made for each request is not frozen: that costs a fifth of a microsecond
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Protocol
@@ -162,6 +162,8 @@ class RawRequest:
     body: bytes = b""
     client: str = ""
     """Its address."""
+    request_id: str = ""
+    """For the log."""
 
 
 @dataclass(slots=True)
@@ -218,7 +220,12 @@ class Reply:
 
 
 class Apart(Protocol):
-    """A scoring script: a model that has processes of its own."""
+    """A scoring script: a model that answers from processes of its own; a `Model` besides."""
+
+    @property
+    def processes(self) -> int:
+        """How many; each has one request at a time."""
+        ...
 
     @property
     def swagger(self) -> Mapping[str, Any]:
@@ -228,6 +235,19 @@ class Apart(Protocol):
     @property
     def resident_bytes(self) -> int:
         """What they take of memory."""
+        ...
+
+    async def answer(
+        self, batch: Batch, outputs: tuple[str, ...], began: Callable[[float], None]
+    ) -> Prediction:
+        """As `Model.predict`, on the event loop, which it never keeps waiting.
+
+        Args:
+            began: called when a process begins with it, with `time.perf_counter()`.
+
+        Raises:
+            ServingError: it has no answer.
+        """
         ...
 
 

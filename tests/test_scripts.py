@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import requests
@@ -249,20 +250,28 @@ def test_a_script_s_folder_is_as_it_was_after_it_has_run(tmp_path: Path) -> None
     assert [pid for pid in pids if is_there(pid)] == []
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path, busy: bool) -> None:
-    write_script(tmp_path, "left", "import time\ndef run(data):\n    time.sleep(30)")
+@pytest.mark.parametrize(
+    "run", ["", "import time; time.sleep(30)", "sum(range(10**12))  # no other thread runs"]
+)
+def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path, run: str) -> None:
+    code = """
+        import subprocess
+        def init():
+            subprocess.Popen(["sleep", "60"])
+        """
+    write_script(tmp_path, "left", f"{dedent(code)}\ndef run(data):\n    {run or 'return 1'}")
     with serving(SERVE_REGISTRY=str(tmp_path)) as server, ThreadPoolExecutor(1) as pool:
-        if busy:
+        if run:
             pool.submit(requests.post, f"{server.url}/score/left", data="x", timeout=60)
             time.sleep(0.3)
         pids = children_of(server.process.pid)
+        pids |= {pid for parent in pids for pid in children_of(parent)}
         os.kill(server.process.pid, signal.SIGKILL)
         until = time.monotonic() + 3
         while time.monotonic() < until and any(is_there(pid) for pid in pids):
             time.sleep(0.05)
 
-    assert pids
+    assert len(pids) == 2
     assert [pid for pid in pids if is_there(pid)] == []
 
 

@@ -12,12 +12,59 @@ from typing import Final
 _SIZES: Final = struct.Struct(">IQ")
 """Bytes of the head, bytes of the body."""
 _CHUNK_BYTES: Final = 64 * 1024
+_LARGE_CHUNK_BYTES: Final = 1024**2
 _MOST_HEAD_BYTES: Final = 16 * 1024**2
 _SMALL_BYTES: Final = 64 * 1024
+
+Message = tuple[bytes, bytes]
+"""Head and body."""
 
 
 class Closed(Exception):
     """The other side has gone."""
+
+
+class Incoming:
+    """Bytes as they come in, until messages are whole."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._missing = _SIZES.size
+        """Bytes until more is known."""
+
+    @property
+    def missing_bytes(self) -> int:
+        """At least so many until a message is whole."""
+        return self._missing - len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """What has come."""
+        self._buffer += data
+
+    def take(self) -> Message | None:
+        """The next message, once it is whole. Raises: ValueError: it is nonsense."""
+        buffer = self._buffer
+        if len(buffer) < self._missing:
+            return None
+        head_bytes, body_bytes = _SIZES.unpack_from(buffer)
+        if head_bytes > _MOST_HEAD_BYTES:
+            raise ValueError(f"a head of {head_bytes} bytes")
+        head_end = _SIZES.size + head_bytes
+        end = head_end + body_bytes
+        if len(buffer) < end:
+            self._missing = end
+            return None
+        with memoryview(buffer) as view:
+            message = bytes(view[_SIZES.size : head_end]), bytes(view[head_end:end])
+        del buffer[:end]
+        self._missing = _SIZES.size
+        return message
+
+
+def parts(head: bytes, body: bytes = b"") -> tuple[bytes, ...]:
+    """A message as bytes to send one after the other: one where that copies little."""
+    prefix = _SIZES.pack(len(head), len(body)) + head
+    return (prefix + body,) if len(body) <= _SMALL_BYTES else (prefix, body)
 
 
 class Channel:
@@ -25,59 +72,40 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._buffer = bytearray()
+        self._incoming = Incoming()
 
     def send(self, head: bytes, body: bytes = b"") -> None:
         """Raises: Closed: nobody reads any more. TimeoutError: as the socket is set."""
-        prefix = _SIZES.pack(len(head), len(body)) + head
         try:
-            if len(body) <= _SMALL_BYTES:
-                self._connection.sendall(prefix + body)
-            else:
-                self._connection.sendall(prefix)
-                self._connection.sendall(body)
+            for part in parts(head, body):
+                self._connection.sendall(part)
         except TimeoutError:
             raise
         except OSError as error:
             raise Closed from error
 
-    def receive(self) -> tuple[bytes, bytes]:
-        """The next head and body. Raises: as `send`; ValueError: the other side speaks nonsense."""
-        head_bytes, body_bytes = _SIZES.unpack(self._read(_SIZES.size))
-        if head_bytes > _MOST_HEAD_BYTES:
-            raise ValueError(f"a head of {head_bytes} bytes")
-        return self._read(head_bytes), self._read(body_bytes)
+    def receive(self) -> Message:
+        """The next message. Raises: as `send`; ValueError: the other side speaks nonsense."""
+        while (message := self._incoming.take()) is None:
+            self._incoming.feed(self._more())
+        return message
 
     def set_timeout(self, seconds: float | None) -> None:
         """Of each following wait for the other side."""
         self._connection.settimeout(seconds)
 
+    def connection(self) -> socket.socket:
+        """Another end of the same stream, between two messages; for who goes on in its place."""
+        return self._connection.dup()
+
     def close(self) -> None:
         """Let the other side know."""
         self._connection.close()
 
-    def _read(self, size: int) -> bytes:
-        if size > _SMALL_BYTES:
-            return self._read_much(size)
-        buffer = self._buffer
-        while len(buffer) < size:
-            buffer += self._more(_CHUNK_BYTES)
-        found = bytes(buffer[:size])
-        del buffer[:size]
-        return found
-
-    def _read_much(self, size: int) -> bytes:
-        parts = [bytes(self._buffer[:size])]
-        del self._buffer[:size]
-        missing = size - len(parts[0])
-        while missing:
-            parts.append(self._more(min(missing, 16 * _CHUNK_BYTES)))
-            missing -= len(parts[-1])
-        return b"".join(parts)
-
-    def _more(self, size: int) -> bytes:
+    def _more(self) -> bytes:
         try:
-            found = self._connection.recv(size)
+            is_much = self._incoming.missing_bytes > _CHUNK_BYTES
+            found = self._connection.recv(_LARGE_CHUNK_BYTES if is_much else _CHUNK_BYTES)
         except TimeoutError:
             raise
         except OSError as error:

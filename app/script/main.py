@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from . import names
 from .answer import Answer, Answers
@@ -21,15 +22,13 @@ from .declared import declared
 from .entry import Entry, Unfit, load
 from .request import Request
 
-_LOOK_S: Final = 1.0
-
 
 def main() -> None:
-    """`argv`: the descriptor of the channel, the service's process, the script, and the folders
-    of its modules."""
-    descriptor, parent, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    """`argv`: the descriptors of the channel and of a pipe that ends with the service, the script,
+    and the folders of its modules."""
+    descriptor, alive, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     sys.path += [folder for folder in sys.argv[4:] if folder not in sys.path]
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    _follow(alive)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the service tells when to end
     sys.argv = [str(file)]
     channel = Channel(socket.socket(fileno=descriptor))
@@ -94,9 +93,22 @@ def _tell(channel: Channel, head: dict[str, Any], body: bytes = b"") -> None:
     channel.send(json.dumps(head).encode(), body)
 
 
-def _follow(parent: int) -> None:
-    """End with the service, also in mid call. A signal of the kernel's would follow the one thread
-    that has started this process."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_S)
+def _follow(alive: int) -> None:
+    """End with the service, which nothing but its end closes `alive` in.
+
+    By a signal of the kernel's to this process and all it has started, where there is one: also
+    in the middle of a call that lets no other thread run.
+    """
+    if not hasattr(fcntl, "F_SETSIG"):
+        threading.Thread(target=_read, args=(alive,), daemon=True).start()
+        return
+    fcntl.fcntl(alive, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(alive, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(1)
+
+
+def _read(alive: int) -> None:
+    os.read(alive, 1)
     os._exit(1)

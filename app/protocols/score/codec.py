@@ -70,7 +70,10 @@ class ScoreCodec:
 def _whole(body: bytes, query: Query) -> RawRequest:
     """As the client sent it to the one script of a server."""
     headers = tuple(query.headers.items())
-    return RawRequest(query.method, _PATH, query.query_string, headers, body, query.client)
+    request_id = query.request_id.decode("latin-1")
+    return RawRequest(
+        query.method, _PATH, query.query_string, headers, body, query.client, request_id
+    )
 
 
 def is_maybe_json(content_type: bytes) -> bool:

@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import orjson
 import app.script
 from app.manifest import Script
 from app.runtimes.script import said
+from app.runtimes.script.told import BROKEN, More, Told, head_of
 from app.script.channel import Channel, Closed
 from app.tensors import RawRequest
 
@@ -38,7 +40,8 @@ _BEGIN: Final = (
 logger = logging.getLogger(__name__)
 
 
-_GRACE_S: Final = 1.0
+GRACE_S: Final = 1.0
+"""After which the process is ended, where its own clock has not ended `run`."""
 
 
 class Ended(Exception):
@@ -47,36 +50,6 @@ class Ended(Exception):
 
 class Unfit(Exception):
     """The script cannot be served; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A head that a script's process has sent, as far as it is what it should be."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    is_streamed: bool
-    failure: str
-    """Of the script: `raised`, `timeout` or `unwritable`; empty: none."""
-    error: str
-    """A traceback, for the log."""
-    run_ms: float | None
-
-    @classmethod
-    def of(cls, head: bytes) -> Told:
-        """Raises: ValueError: it is not."""
-        told = orjson.loads(head)
-        try:
-            headers = tuple(
-                (str(name).lower().encode("latin-1"), str(value).encode("latin-1", "replace"))
-                for name, value in told["headers"]
-            )
-            run_ms = None if told["run_ms"] is None else float(told["run_ms"])
-            status = int(told["status"])
-            is_streamed, failure = bool(told["is_streamed"]), str(told["failure"])
-            return cls(status, headers, is_streamed, failure, str(told["error"]), run_ms)
-        except (KeyError, TypeError) as error:
-            raise ValueError("an answer without what it must have") from error
 
 
 class Child:
@@ -91,10 +64,11 @@ class Child:
         """
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        alive, ours_alive = os.pipe()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own code, by our own interpreter
-                [sys.executable, "-P", "-c", _BEGIN, *map(str, self._told(theirs, script))],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-c", _BEGIN, *map(str, self._told(theirs, alive, script))],
+                pass_fds=[theirs.fileno(), alive],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
@@ -103,9 +77,11 @@ class Child:
                 start_new_session=True,
             )
         os.close(writing)
+        os.close(alive)
+        weakref.finalize(self, os.close, ours_alive)  # it ends with this object, too
         said.listen(reading, label)
         self._channel = Channel(ours)
-        self._label = label
+        self.label = label
         try:
             self._begin(start_s)
         except BaseException:
@@ -113,8 +89,8 @@ class Child:
             raise
 
     @staticmethod
-    def _told(theirs: socket.socket, script: Script) -> tuple[object, ...]:
-        return theirs.fileno(), os.getpid(), script.file, *script.imports
+    def _told(theirs: socket.socket, alive: int, script: Script) -> tuple[object, ...]:
+        return theirs.fileno(), alive, script.file, *script.imports
 
     @property
     def resident_bytes(self) -> int:
@@ -126,7 +102,7 @@ class Child:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def ask(self, request: RawRequest, timeout_s: float) -> tuple[Told, bytes]:
-        """What its script answers; of a streamed answer the rest is in `chunks`.
+        """What its script answers; a streamed answer whole.
 
         Its own clock ends `run` after `timeout_s`; where that does not help, this one the process.
 
@@ -134,48 +110,32 @@ class Child:
             Ended: it has.
             TimeoutError: it was ended.
         """
-        head = orjson.dumps(
-            {
-                "method": request.method,
-                "path": request.path,
-                "query": request.query.decode("latin-1"),
-                "client": request.client,
-                "timeout_s": timeout_s,
-                "headers": [
-                    (name.decode("latin-1"), value.decode("latin-1"))
-                    for name, value in request.headers
-                ],
-            }
-        )
-        until = time.monotonic() + timeout_s + _GRACE_S
+        until = time.monotonic() + timeout_s + GRACE_S
         try:
-            self._channel.set_timeout(timeout_s + _GRACE_S)
-            self._channel.send(head, request.body)
-            told, body = self._receive(until)
-            return Told.of(told), body
+            self._channel.set_timeout(timeout_s + GRACE_S)
+            self._channel.send(head_of(request, timeout_s), request.body)
+            head, body = self._receive(until)
+            told = Told.of(head)
+            if told.is_streamed:
+                body = b"".join(self._chunks(timeout_s))
+            return told, body
         except TimeoutError:
             self.end()
             raise
         except (Closed, ValueError) as error:
             raise Ended(self.end()) from error
 
-    def chunks(self, timeout_s: float) -> Iterator[bytes]:
-        """Of the streamed answer that has begun; each within `timeout_s`. Raises: as `ask`."""
-        try:
-            while True:
-                head, body = self._receive(time.monotonic() + timeout_s)
-                told = orjson.loads(head)
-                if not told.get("more"):
-                    break
-                yield body
-        except TimeoutError:
-            self.end()
-            raise
-        except (Closed, ValueError) as error:
-            raise Ended(self.end()) from error
-        if told.get("error"):
-            logger.error("%s: what it streams raised\n%s", self._label, told["error"])
-            raise Ended("what it streams raised")
+    def connection(self) -> socket.socket:
+        """For who asks it in place of `ask`, from now on."""
+        return self._channel.connection()
+
+    def kill(self) -> None:
+        """End it and all that it has started, without waiting for that."""
+        with suppress(OSError):
+            self._channel.close()
+        self._signal()
+        with suppress(RuntimeError):  # this process ends, too
+            threading.Thread(target=self._process.wait, daemon=True).start()
 
     def end(self) -> str:
         """It and all that it has started; says how it ended by itself, if it did."""
@@ -185,8 +145,7 @@ class Child:
         if code is None:
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(0.05)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal()
         self._process.wait()
         if code is None:
             return "its process was ended"
@@ -209,11 +168,27 @@ class Child:
         if "unfit" in told:
             raise Unfit(str(told["unfit"]))
         if "failed" in told:
-            logger.error("%s: its start raised\n%s", self._label, told.get("error", ""))
+            logger.error("%s: its start raised\n%s", self.label, told.get("error", ""))
             raise Unfit(f"it raised {told['failed']} at its start; the log has the details")
         self.kind = str(told.get("kind"))
         self.swagger: Mapping[str, Any] = told.get("swagger") or {}
         """`input`, `output` and `versions`, where its decorators declare them."""
+
+    def _signal(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _chunks(self, timeout_s: float) -> Iterator[bytes]:
+        """Of a streamed answer; each within `timeout_s`. Raises: Ended: there will be no more."""
+        while True:
+            head, body = self._receive(time.monotonic() + timeout_s)
+            more = More.of(head)
+            if more.error:
+                logger.error("%s: %s\n%s", self.label, BROKEN, more.error)
+                raise Ended(BROKEN)
+            if not more.is_there:
+                return
+            yield body
 
     def _receive(self, until: float) -> tuple[bytes, bytes]:
         left_s = until - time.monotonic()

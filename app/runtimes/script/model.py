@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import queue
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -21,9 +19,20 @@ from app.errors import (
 )
 from app.manifest import Manifest, Script
 from app.manifest.requirements import differences
-from app.runtimes.script.child import Child, Ended, Told, Unfit
+from app.runtimes.script.child import Child, Ended, Unfit
+from app.runtimes.script.crew import Crew, NotStarted
 from app.runtimes.script.environment import environment
-from app.tensors import Batch, Prediction, RawBatch, Reply, Signature, TensorSpec
+from app.runtimes.script.stream import Stream
+from app.runtimes.script.told import Told
+from app.tensors import (
+    Batch,
+    Prediction,
+    RawBatch,
+    RawRequest,
+    Reply,
+    Signature,
+    TensorSpec,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +49,9 @@ _WORDS: Final = {
 }
 SIGNATURE: Final = Signature((), (TensorSpec("reply", "any", ()),), kind="raw", result="reply")
 
-Idle = queue.LifoQueue[Child]
-
 
 class ScriptModel:
-    """See `Model`; as many calls at once as it has processes."""
+    """See `Model` and `Apart`; as many calls at once as it has processes."""
 
     is_steady = False
 
@@ -54,114 +61,74 @@ class ScriptModel:
         """Raises: as `Child`."""
         self.signature = SIGNATURE
         self.processes = processes
-        self._start = start
         self._label = label
         self._timeout_s = timeout_s
-        self._idle: Idle = queue.LifoQueue()
-        self._children: list[Child] = []
-        self._finalizer = weakref.finalize(self, _end, self._children)
-        for _ in range(processes):
-            self._children.append(start())
-            self._idle.put(self._children[-1])
+        self._crew = Crew(start, processes, timeout_s)
+        self._finalizer = weakref.finalize(self, self._crew.close)
 
     @property
     def resident_bytes(self) -> int:
         """What its processes take of memory."""
-        return sum(child.resident_bytes for child in self._children)
-
-    def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
-        """See `Model`; the one output is a `Reply`.
-
-        Raises:
-            ModelFailed: `run` raised, or ended its process.
-            DeadlineExceeded: it took too long; its process was ended.
-            ModelUnavailable: its process had ended, and a new one does not begin.
-        """
-        assert isinstance(batch, RawBatch)
-        child = self._idle.get()
-        is_streaming = False
-        try:
-            if child.has_ended:
-                child = self._anew(child)
-            told, body = child.ask(batch.request, self._timeout_s)
-            is_streaming = told.is_streamed
-        except TimeoutError:
-            raise DeadlineExceeded(timed_out(self._timeout_s)) from None
-        except Ended as error:
-            logger.error("%s: %s", self._label, error)
-            raise ModelFailed(FAILED) from error
-        finally:
-            if not is_streaming:
-                self._idle.put(child)
-        if told.failure:
-            raise self._failed(told)
-        if is_streaming:
-            stream = Stream(self, child, partial(self._idle.put, child), self._timeout_s)
-            return {"reply": Reply(told.status, _headers(told), stream)}
-        return {"reply": Reply(told.status, _headers(told), body)}
-
-    def _failed(self, told: Told) -> ServingError:
-        """And its traceback in the log."""
-        logger.error("%s: run() %s\n%s", self._label, _WORDS[told.failure], told.error)
-        if told.failure == "timeout":
-            return DeadlineExceeded(timed_out(self._timeout_s))
-        return AnswerInvalid(UNWRITABLE) if told.failure == "unwritable" else ModelFailed(FAILED)
+        return sum(child.resident_bytes for child in self._crew.children)
 
     @property
     def swagger(self) -> Mapping[str, Any]:
         """`input`, `output` and `versions`, where its decorators declare them; else empty."""
-        return self._children[0].swagger
+        return self._crew.children[0].swagger
 
-    def _anew(self, child: Child) -> Child:
-        """Another process in place of one that has ended."""
-        child.end()  # what it has started may still be there
+    def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
+        """See `Model`; the one output is a `Reply`, of streamed answers a whole one.
+
+        Raises: as `answer`.
+        """
+        assert isinstance(batch, RawBatch)
         try:
-            other = self._start()
-        except (Unfit, Ended) as error:
-            raise ModelUnavailable(
-                f"it cannot be started again: {error}", retry_after_s=1
-            ) from error
-        self._children[self._children.index(child)] = other
-        return other
+            return self._reply(*self._crew.ask(batch.request), batch.request)
+        except (Ended, TimeoutError, NotStarted) as error:
+            raise self._told(error, batch.request) from error
 
+    async def answer(
+        self, batch: Batch, outputs: tuple[str, ...], began: Callable[[float], None]
+    ) -> Prediction:
+        """See `Apart`; the one output is a `Reply`.
 
-class Stream:
-    """The rest of an answer that comes in parts. Its process is busy until the last one."""
-
-    def __init__(
-        self, model: ScriptModel, child: Child, done: Callable[[], None], timeout_s: float
-    ) -> None:
-        self._model: ScriptModel | None = model  # whose processes live as long as it does
-        self._chunks: Iterator[bytes] = child.chunks(timeout_s)
-        self._child = child
-        self._done = done
-
-    def __aiter__(self) -> Stream:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Raises: StopAsyncIteration at the end; Ended, TimeoutError: it came to none."""
-        if self._model is None:
-            raise StopAsyncIteration
+        Raises:
+            ModelFailed: `run` raised, or ended its process.
+            AnswerInvalid: what it returned is nothing for JSON.
+            DeadlineExceeded: it took too long; its process was ended.
+            ModelUnavailable: its process had ended, and a new one does not begin.
+        """
+        assert isinstance(batch, RawBatch)
         try:
-            chunk = await asyncio.to_thread(next, self._chunks, None)
-        except BaseException:
-            await self.aclose()
-            raise
-        if chunk is None:
-            self._finish()
-            raise StopAsyncIteration
-        return chunk
+            return self._reply(*await self._crew.answer(batch.request, began), batch.request)
+        except (Ended, TimeoutError, NotStarted) as error:
+            raise self._told(error, batch.request) from error
 
-    async def aclose(self) -> None:
-        """Nobody reads on; the process, in the middle of it, is ended."""
-        if self._model is not None:
-            await asyncio.to_thread(self._child.end)
-            self._finish()
+    def _reply(self, told: Told, body: bytes | Stream, request: RawRequest) -> Prediction:
+        """Raises: ServingError: the script has failed."""
+        if told.failure:
+            raise self._failed(told, request)
+        if isinstance(body, Stream):
+            body.holds = self  # its processes live as long
+        return {"reply": Reply(told.status, _headers(told), body)}
 
-    def _finish(self) -> None:
-        self._model = None
-        self._done()
+    def _told(self, error: Exception, request: RawRequest) -> ServingError:
+        """What a client is told of a process that has not answered."""
+        if isinstance(error, TimeoutError):
+            return DeadlineExceeded(timed_out(self._timeout_s))
+        if isinstance(error, NotStarted):
+            text = f"it cannot be started again: {error}"
+            return ModelUnavailable(text, retry_after_s=1)
+        logger.error("%s: %s", self._label, error, extra=_of(request))
+        return ModelFailed(FAILED)
+
+    def _failed(self, told: Told, request: RawRequest) -> ServingError:
+        """And its traceback in the log."""
+        text = "%s: run() %s\n%s"
+        logger.error(text, self._label, _WORDS[told.failure], told.error, extra=_of(request))
+        if told.failure == "timeout":
+            return DeadlineExceeded(timed_out(self._timeout_s))
+        return AnswerInvalid(UNWRITABLE) if told.failure == "unwritable" else ModelFailed(FAILED)
 
 
 def load(manifest: Manifest, threads: int, untrusted: str = "") -> ScriptModel:
@@ -195,6 +162,6 @@ def _headers(told: Told) -> tuple[tuple[bytes, bytes], ...]:
     return (*told.headers, (b"x-ms-run-fn-exec-ms", b"%.3f" % told.run_ms))
 
 
-def _end(children: list[Child]) -> None:
-    for child in children:
-        child.end()
+def _of(request: RawRequest) -> dict[str, str]:
+    """For lines of the log."""
+    return {"request_id": request.request_id}

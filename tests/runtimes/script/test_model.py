@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +19,10 @@ from app.errors import (
     ModelUnavailable,
 )
 from app.runtimes.script import model as scripts
-from app.runtimes.script.child import Ended, Told
-from app.runtimes.script.model import ScriptModel, Stream
+from app.runtimes.script.told import Told
 from app.schema import Schema
-from app.tensors import RawBatch, RawRequest, Reply
+from tests.runtimes.script.asking import Load, asked, is_there, value
 from tests.scripts import write_script
-
-Load = Callable[..., ScriptModel]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def load(code: str, **files: str) -> ScriptModel:
-        folder = write_script(tmp_path, "name", code, **files)
-        return scripts.load(manifest.read(folder), 1)
-
-    return load
-
-
-def asked(model: ScriptModel, body: bytes = b"", method: str = "POST") -> Reply:
-    request = RawRequest(method, "/score", b"", [(b"content-type", b"application/json")], body)
-    reply: Any = model.predict(RawBatch.of_request(request), ("reply",))["reply"]
-    assert isinstance(reply, Reply)
-    return reply
-
-
-def value(model: ScriptModel, body: bytes = b"") -> Any:
-    """What run() gave."""
-    given = asked(model, body).body
-    assert isinstance(given, bytes)
-    return json.loads(given)
-
-
-def is_there(process: int) -> bool:
-    return Path(f"/proc/{process}").exists()
 
 
 def test_init_is_called_once_and_its_values_stay(load: Load) -> None:
@@ -68,17 +36,6 @@ def test_init_is_called_once_and_its_values_stay(load: Load) -> None:
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 5_000_000])
 def test_bodies_of_any_size_go_there_and_back(load: Load, size: int) -> None:
     assert value(load("def run(data):\n    return data"), b"x" * size) == "x" * size
-
-
-def test_as_many_calls_run_at_once_as_it_has_processes(load: Load) -> None:
-    code = "import os, time\ndef run(data):\n    time.sleep(0.3); return os.getpid()"
-    model = load(code, manifest="threads: 3")
-    started = time.monotonic()
-    with ThreadPoolExecutor(6) as pool:
-        pids = list(pool.map(lambda _: value(model), range(6)))
-
-    assert len(set(pids)) == model.processes == 3
-    assert 0.6 <= time.monotonic() - started < 1.5
 
 
 def test_its_processes_end_when_nobody_has_it_any_more(load: Load) -> None:
@@ -183,57 +140,6 @@ def test_what_it_takes_of_memory_is_what_its_processes_take(load: Load) -> None:
 
     assert before > 5e6
     assert 45e6 < small.resident_bytes - before < 70e6
-
-
-STREAM = """
-    import os
-    from azureml_inference_server_http.api.aml_response import AMLResponse
-    def parts(data):
-        yield str(os.getpid())
-        if data == "raise":
-            raise ValueError
-        if data == "end":
-            os._exit(3)
-        yield "rest"
-    def run(data):
-        return AMLResponse(parts(data), 200)
-"""
-
-
-async def test_a_stream_frees_its_process_at_its_end(load: Load) -> None:
-    model = load(STREAM)
-    for _ in range(2):
-        reply = asked(model)
-        assert isinstance(reply.body, Stream)
-        pid, rest = [chunk async for chunk in reply.body]
-        assert (int(pid) > 0, rest) == (True, b"rest")
-
-
-@pytest.mark.parametrize("what", [b"raise", b"end"])
-async def test_a_stream_that_breaks_off_raises_and_the_next_is_whole(
-    load: Load, what: bytes
-) -> None:
-    model = load(STREAM)
-    broken = asked(model, what).body
-    assert isinstance(broken, Stream)
-    await anext(broken)
-    with pytest.raises(Ended, match=r"raised|exit code 3"):
-        await anext(broken)
-
-    again = asked(model).body
-    assert isinstance(again, Stream)
-    assert len([chunk async for chunk in again]) == 2
-
-
-async def test_a_stream_that_nobody_reads_on_ends_its_process(load: Load) -> None:
-    model = load(STREAM)
-    reply = asked(model)
-    assert isinstance(reply.body, Stream)
-    pid = int(await anext(reply.body))
-    await reply.body.aclose()
-
-    assert not is_there(pid)
-    assert isinstance(asked(model).body, Stream)
 
 
 @pytest.mark.parametrize(
