@@ -3,7 +3,8 @@
 #   --target      full (the default) serves all kinds of models, slim serves ONNX models only
 #   BASE_IMAGE    any with python3 >= 3.11 and its venv module
 #   LOCK          another set than requirements.txt, as requirements-gpu.txt (full only)
-#   EXTRAS        further libraries, comma-separated: accelerate, boosters, mlflow, opencensus
+#   EXTRAS        further libraries, comma-separated: accelerate, boosters, mlflow, opencensus,
+#                 schema (inference-schema, for scripts that import it)
 #   REQUIREMENTS  a file of one's own in the build context: pip's, or conda's (its pip section)
 #   secrets       pip_conf, ca_bundle: how this network reaches a package index; both may be missing
 ARG BASE_IMAGE=python:3.12-slim

@@ -15,8 +15,9 @@ help: ## print what each target does
 .venv/runtime: requirements.txt .venv/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
 
-.venv/dev: requirements-dev.txt pyproject.toml .venv/runtime
+.venv/dev: requirements-dev.txt requirements-schema.txt pyproject.toml .venv/runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-schema.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && touch $@
 
 serve: .venv/runtime ## serve the sample models on port 5001 (SERVE_* variables are passed on)
@@ -68,6 +69,9 @@ bench-many: .venv/dev ## measure what 10 to 10,000 names cost that are served on
 bench-sharding: .venv/dev ## simulate what consistent hashing by model name brings
 	$(BIN)/python -m bench.sharding
 
+bench-scripts: .venv/dev .venv/inference-server ## measure scoring scripts beside azureml-inference-server-http
+	$(BIN)/python -m bench.scripts $(ARGS)
+
 bench-check: .venv/dev ## compare the instructions of each phase with those known (valgrind)
 	$(BIN)/python -m bench.micro --instructions $(ARGS)
 
@@ -84,9 +88,11 @@ lock: .venv/dev ## resolve requirements.txt and requirements-dev.txt anew from p
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group gpu --no-emit-package onnxruntime -c requirements.txt -o requirements-gpu.txt
 	for name in build slim; do $(BIN)/uv pip compile $(LOCK) --group $$name -c requirements-dev.txt -o requirements-$$name.txt || exit; done
 	for name in $(EXTRAS); do $(BIN)/python -c '$(EXTRA)' $$name | $(BIN)/uv pip compile $(LOCK) - -c requirements-dev.txt -o requirements-$$name.txt || exit; done
+	printf '%s\n' $(SCHEMA) | $(BIN)/uv pip compile $(LOCK) --no-deps - -c requirements-dev.txt -o requirements-schema.txt
 	sed -nE 's/^((numpy|pandas)==[^\\]*).*/\1/p' requirements.txt | $(BIN)/uv pip compile $(LOCK) tests/differential/requirements.in -c - -o tests/differential/requirements.txt
 
 EXTRAS := accelerate boosters mlflow opencensus
+SCHEMA := inference-schema python-dateutil pytz six wrapt
 EXTRA := import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)

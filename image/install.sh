@@ -8,12 +8,13 @@ python=/opt/aml-serve/bin/python
 set -- -r "$lock"
 for extra in $(echo "$extras" | tr ',' ' '); do
   if [ ! -f "requirements-$extra.txt" ]; then
-    echo "EXTRAS: there is no $extra; known: accelerate, boosters, mlflow, opencensus" >&2
+    echo "EXTRAS: there is no $extra; known: accelerate, boosters, mlflow, opencensus, schema" >&2
     exit 2
   fi
   set -- "$@" -r "requirements-$extra.txt"
 done
-sh image/pip.sh $python install --require-hashes "$@"
+# Each set is whole; inference-schema (schema) asks for an older wrapt than it needs.
+sh image/pip.sh $python install --require-hashes --no-deps "$@"
 $python image/trim.py
 
 # LightGBM wants the OpenMP of a system, and slim bases have none; its neighbours bring one.

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.differential import cases, golden, original, ours
+from tests.differential import cases, golden, ours
 from tests.differential.replies import ACCEPTED, differences, normalised
 from tests.differential.services import SERVICES
 from tests.differential.wire import Case, exchange
@@ -21,17 +21,13 @@ Serve = Callable[[str], Server]
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve() -> Iterator[Serve]:
     """Our server with the script of a service; each is started once."""
     with ExitStack() as running:
 
         @cache
         def serve(name: str) -> Server:
-            home = tmp_path_factory.mktemp(name)
-            try:
-                return running.enter_context(ours.running(SERVICES[name], home))
-            except original.NotInstalled as error:
-                pytest.skip(str(error))
+            return running.enter_context(ours.running(SERVICES[name]))
 
         yield serve
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.differential import cases, golden, original, ours
@@ -59,10 +57,8 @@ def test_the_original_ends_with_a_script_that_it_cannot_serve(service: Service) 
 
 @pytest.mark.long
 @pytest.mark.parametrize("service", REFUSED, ids=_id)
-def test_our_server_never_scores_with_a_script_that_the_original_refuses(
-    service: Service, tmp_path: Path
-) -> None:
-    with ours.running(service, tmp_path, wait_for="") as server:
+def test_our_server_never_scores_with_a_script_that_the_original_refuses(service: Service) -> None:
+    with ours.running(service, wait_for="") as server:
         server.wait_until(
             lambda: server.process.poll() is not None or "listening on" in server.log()
         )

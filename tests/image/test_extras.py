@@ -34,11 +34,17 @@ def test_an_extra_and_the_users_own_file_are_installed(
     (context / "models").mkdir()
     own = "dependencies: [python=3.12, pip, {pip: [iniconfig==2.1.0]}]"
     (context / "models/conda.yaml").write_text(own)
-    arguments = ("EXTRAS=opencensus", "REQUIREMENTS=models/conda.yaml")
+    arguments = ("EXTRAS=opencensus,schema", "REQUIREMENTS=models/conda.yaml")
     options = [f"--build-arg={argument}" for argument in arguments]
     builder.build(EXTENDED, "--target=slim", *options, context=context)
-    script = "import app.telemetry.insights.census, iniconfig; print('here')"
-    found = told(builder.docker, EXTENDED, "-c", script, options=(*POD, "--entrypoint=python"))
+    script = "import app.telemetry.insights.census, iniconfig, inference_schema.schema_decorators"
+    found = told(
+        builder.docker,
+        EXTENDED,
+        "-c",
+        f"{script}; print('here')",
+        options=(*POD, "--entrypoint=python"),
+    )
     assert found == "here"
 
 
@@ -47,7 +53,7 @@ def test_an_extra_that_there_is_not_ends_the_build_with_those_that_there_are(
     builder: Builder, target: str
 ) -> None:
     complaint = builder.refuses(f"--target={target}", "--build-arg=EXTRAS=boosters,mlflw")
-    assert "there is no mlflw; known: accelerate, boosters, mlflow, opencensus" in complaint
+    assert "there is no mlflw; known: accelerate, boosters, mlflow, opencensus, schema" in complaint
 
 
 def test_a_conda_file_with_packages_of_conda_ends_the_build_with_their_names(
