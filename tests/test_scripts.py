@@ -289,3 +289,31 @@ def test_a_script_whose_init_raises_is_told_and_the_others_are_served(tmp_path: 
                 next(line for line in server.log().splitlines() if "its start raised" in line)
             )["message"]
         )
+
+
+def test_a_run_that_raised_is_logged_with_the_id_of_its_request(tmp_path: Path) -> None:
+    code = "import os\ndef run(data):\n    return os._exit(1) if data == 'end' else 1 / 0"
+    write_script(tmp_path, "raises", code)
+    with serving(SERVE_REGISTRY=str(tmp_path)) as server:
+        for body in ("x", "end"):
+            server.post("/score/raises", data=body, headers={"x-request-id": f"of-{body}"})
+        server.wait_until(lambda: server.log().count('"level":"error"') == 2)
+        lines = [
+            json.loads(line) for line in server.log().splitlines() if '"level":"error"' in line
+        ]
+
+    assert [line["request_id"] for line in lines] == ["of-x", "of-end"]
+    assert "ZeroDivisionError" in lines[0]["message"]
+
+
+def test_a_script_that_is_overloaded_says_so_as_scripts_do(tmp_path: Path) -> None:
+    write_script(tmp_path, "slow", "import time\ndef run(data):\n    time.sleep(0.4)")
+    with serving(SERVE_REGISTRY=str(tmp_path)) as server, ThreadPoolExecutor(6) as pool:
+        assert server.post("/score/slow", data="x").status_code == 200
+        waiting = [pool.submit(server.post, "/score/slow", data="x") for _ in range(5)]
+        time.sleep(0.2)
+        refused = server.post("/score/slow", data="x", headers={"x-request-timeout-ms": "500"})
+        assert [each.result().status_code for each in waiting] == [200] * 5
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert list(refused.json()) == ["message"]

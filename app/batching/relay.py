@@ -23,7 +23,7 @@ class Relay:
     def __init__(self, model: Apart, expected_s: float = math.inf) -> None:
         """`expected_s`: what a call takes, by default nobody knows."""
         self._model = model
-        self._call_s = expected_s if math.isfinite(expected_s) else 0.0
+        self._call_s = expected_s
         self.inside = 0
         """Calls that wait or run."""
 
@@ -56,11 +56,14 @@ class Relay:
 
     def _end(self, started_at: float, trace: Trace) -> float:
         ended_at = time.perf_counter()
-        self._call_s += _NEWEST * (ended_at - started_at - self._call_s)
+        spent_s = ended_at - started_at
+        is_first = math.isinf(self._call_s)
+        self._call_s = spent_s if is_first else self._call_s + _NEWEST * (spent_s - self._call_s)
         trace.enter("deliver", ended_at)
         return ended_at
 
     def wait_s(self) -> float:
         """See `Batcher`."""
         processes = self._model.processes
-        return max(0, self.inside - processes) * self._call_s / processes
+        waiting = self.inside - processes
+        return 0 if waiting <= 0 or math.isinf(self._call_s) else waiting * self._call_s / processes
