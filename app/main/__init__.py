@@ -30,6 +30,7 @@ from app.protocols.admin import Admin
 from app.protocols.cors import Cors
 from app.protocols.dropin import DropIn
 from app.protocols.score import ScoreEndpoint
+from app.protocols.score.documents import Documents
 from app.protocols.score.swagger import Service
 from app.settings import Settings
 from app.supervisor import Seat
@@ -97,11 +98,12 @@ def create_app(
 
 def _endpoint(settings: Settings, parts: Parts, auth: Auth, ids: IdSource) -> Endpoint:
     """Of scoring; of all that another server answers, where this one stands in for it."""
-    given = settings.drop_in
+    given, cors = settings.drop_in, Cors(settings.cors_origins)
     if given is None:
-        return ScoreEndpoint(parts.engine, parts.catalog, auth, ids)
+        documents = Documents(parts.catalog, settings.timeout_s)
+        shown = cors if settings.cors_origins else None
+        return ScoreEndpoint(parts.engine, parts.catalog, auth, ids, documents, shown)
     service = Service(given.service, given.version, given.prefix)
-    cors = Cors(settings.cors_origins)
     return DropIn(parts.engine, parts.catalog, auth, ids, cors, service)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 _METHODS: Final = ("GET", "POST")
@@ -35,6 +35,14 @@ class Cors:
         if self._varies and allowed != "*":
             out.append((b"vary", b"Origin"))
         return out
+
+    def added(
+        self, given: Iterable[tuple[bytes, bytes]], method: str, asked: Mapping[bytes, bytes]
+    ) -> Headers:
+        """`given`, the headers of an answer, with ours in place of what it says of origins."""
+        own = self.headers(method, asked)
+        names = {name for name, _ in own} - {b"vary"}
+        return [*((name, value) for name, value in given if name not in names), *own]
 
     def _allowed(self, origin: str) -> str:
         if not origin:

@@ -30,6 +30,7 @@ from app.limits import Receive
 from app.pool import Loaded
 from app.protocols.cors import Cors
 from app.protocols.score.codec import ScoreCodec
+from app.protocols.score.definitions import OfScript
 from app.protocols.score.endpoint import Scope, Send
 from app.protocols.score.swagger import Service, Swagger
 from app.protocols.streaming import stream
@@ -181,8 +182,8 @@ class DropIn:
             raise NotFound("the script is not loaded")
         script = loaded.manifest.script
         folder = None if script is None else script.folder
-        declared = cast(Apart, loaded.model).swagger
-        text = Swagger(self._service, declared, folder).text(asked[0])
+        definitions = OfScript(cast(Apart, loaded.model).swagger)
+        text = Swagger(self._service, definitions, folder).text(asked[0])
         return Reply(200, [_JSON, _RAN], text.encode())
 
 

@@ -6,14 +6,15 @@ from typing import Any, Final
 
 from app.catalog import Catalog
 from app.pool import Loaded
-from app.schema.declared import json_schema
-from app.schema.examples import records
+from app.protocols.score.refusals import ENVELOPE
+from app.schema import bodies
+from app.schema.dialect import Dialect
 
 _ERRORS: Final = {
     "400": "The body cannot be read",
     "401": "No credential, or one that is not known or not valid",
     "403": "The token lacks the role",
-    "404": "No such model",
+    "404": "No such model or document",
     "413": "The body is too large",
     "415": "The content type is not taken",
     "422": "The payload does not fit the model's schema",
@@ -25,55 +26,34 @@ _ERRORS: Final = {
     "504": "The deadline has passed",
 }
 
-_ERROR: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["message", "code", "request_id", "errors"],
-    "properties": {
-        "message": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "maxItems": 20,
-            "items": {
-                "type": "object",
-                "required": ["row", "column", "expected", "got", "message"],
-                "properties": {
-                    "row": {"type": ["integer", "null"]},
-                    "column": {"type": ["string", "integer", "null"]},
-                    "expected": {"type": "string"},
-                    "got": {"type": "string"},
-                    "message": {"type": "string"},
-                    "suggestion": {"type": "string"},
-                },
-            },
-        },
-    },
-}
-
 _KEYS: Final = {
     "securitySchemes": {
         "bearer": {"type": "http", "scheme": "bearer"},
         "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     },
-    "schemas": {"ScoringError": _ERROR},
+    "schemas": {"ScoringError": ENVELOPE},
 }
 
 
 def describe(document: dict[str, Any], catalog: Catalog, *, with_keys: bool) -> dict[str, Any]:
     """`document`, with the scoring routes and every model that is loaded now."""
-    paths: dict[str, Any] = {"/score": _any_model()}
+    paths: dict[str, Any] = {"/score": _any_model(), "/swagger.json": {"get": _SWAGGER}}
+    schemas: dict[str, Any] = {**_KEYS["schemas"]}
     for status in catalog.status():
         if status.loaded is not None:
+            item, parts = _one_model(status.loaded)
+            swagger = {"get": _SWAGGER, "x-model": item["x-model"]}
             path = f"/score/{status.name}/versions/{status.loaded.ref.version}"
-            paths[path] = _one_model(status.loaded)
+            paths |= {path: item, f"{path}/swagger.json": swagger}
+            schemas |= parts
             if status.name in catalog.names():
-                paths.setdefault(f"/score/{status.name}", _one_model(status.loaded))
+                paths.setdefault(f"/score/{status.name}", item)
+                paths.setdefault(f"/score/{status.name}/swagger.json", swagger)
     told = {**document, "paths": {**document["paths"], **paths}}
     components = document.get("components", {})
     told["components"] = {
         **components,
-        "schemas": {**components.get("schemas", {}), **_KEYS["schemas"]},
+        "schemas": {**components.get("schemas", {}), **schemas},
     }
     if with_keys:
         told["components"]["securitySchemes"] = _KEYS["securitySchemes"]
@@ -99,29 +79,19 @@ def _any_model() -> dict[str, Any]:
     return {"get": _USAGE, "post": post}
 
 
-def _one_model(loaded: Loaded) -> dict[str, Any]:
-    signature = loaded.schema.signature
-    about = loaded.manifest.description or f"Score with {loaded.ref}"
+def _one_model(loaded: Loaded) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its path, and the schemas that this refers to."""
+    signature, ref = loaded.schema.signature, loaded.ref
+    about = loaded.manifest.description or f"Score with {ref}"
     if signature.kind == "raw":
         post = _post(about, {"description": "What the scoring script takes."}, {}, [])
-        return {"get": _USAGE, "post": post, "x-model": str(loaded.ref)}
-    record = {k: v for k, v in json_schema(signature).items() if k not in ("$schema", "$id")}
-    names = [spec.name for spec in signature.outputs] + list(signature.aliases)
-    body = {
-        "type": "object",
-        "properties": {
-            "data": {"anyOf": [record, {"type": "array", "items": record}]}
-            if signature.batched
-            else record,
-            "outputs": {"type": "array", "items": {"enum": names}, "minItems": 1},
-        },
-        "required": ["data"],
-    }
-    example = {"data": records(signature, 1)[0]}
-    post = _post(about, body, example, [])
+        return {"get": _USAGE, "post": post, "x-model": str(ref)}, {}
+    dialect = Dialect("3.1", signature.declared or {}, f"{ref.name}.{ref.version}.")
+    body = dialect.of(bodies.request(signature))
+    post = _post(about, body, bodies.example(signature), [])
     if loaded.details.description:
         post["description"] = loaded.details.description
-    return {"get": _USAGE, "post": post, "x-model": str(loaded.ref)}
+    return {"get": _USAGE, "post": post, "x-model": str(ref)}, dialect.parts()
 
 
 def _post(
@@ -165,5 +135,26 @@ _USAGE: Final = {
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
         **_errors("401", "403", "431"),
+    },
+}
+
+_SWAGGER: Final = {
+    "tags": ["score"],
+    "summary": "What the model takes and gives, for generators of clients",
+    "parameters": [
+        {
+            "name": "version",
+            "in": "query",
+            "required": False,
+            "schema": {"enum": ["2", "2.0", "3", "3.0", "3.1"], "default": "2"},
+            "description": "Of Swagger or OpenAPI",
+        }
+    ],
+    "responses": {
+        "200": {
+            "description": "Swagger 2, OpenAPI 3.0 or 3.1",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        **_errors("401", "403", "404", "431", "503"),
     },
 }

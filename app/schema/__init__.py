@@ -5,7 +5,8 @@ a well-shaped `Batch` or all faults at once. `forms` and `values` are its two ha
 what they know of a signature, `constraints` holds rules beyond types, `declared` reads and writes
 JSON Schema (`fragment`: of one value), `params` reads what is said beside the rows, `named` takes
 inputs by their own names, `examples` makes up payloads, `results` turns predictions into JSON
-values.
+values. `bodies` is the JSON Schema of whole requests and answers, `dialect` says it as Swagger and
+OpenAPI do.
 
 `read(body)` takes a whole request from its bytes on. `document` turns text into JSON, and three
 quick ways take what clients send most: `numbers` (lists of few), `numerals` (the text of many) and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import numpy as np
 from app.errors import ModelInvalid
 from app.schema.constraints import compiled
 from app.schema.fragment import Value, read, resolved
-from app.schema.layout import holds_objects
+from app.schema.layout import holds_objects, record_depth
 from app.tensors import Signature, TensorSpec, storage
 
 _KINDS: Final = {"b": "true or false", "i": "integers", "u": "integers", "f": "numbers"}
@@ -165,17 +165,14 @@ def json_schema(signature: Signature) -> dict[str, Any]:
     """The JSON Schema of one record: the declared one, or what is known of a derived one."""
     if signature.declared is not None:
         return dict(signature.declared)
-    batched = signature.batched
-    if len(signature.inputs) == 1:
-        return _fragment(signature.inputs[0], batched=batched)
-    return {
-        "type": "object",
-        "properties": {s.name: _fragment(s, batched=batched) for s in signature.inputs},
-        "required": [s.name for s in signature.inputs],
-    }
+    told = {spec.name: value_schema(spec, _sizes(spec, signature)) for spec in signature.inputs}
+    if len(told) == 1:
+        return next(iter(told.values()))
+    return {"type": "object", "properties": told, "required": list(told)}
 
 
-def _fragment(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
+def value_schema(spec: TensorSpec, sizes: Sequence[int | None] = ()) -> dict[str, Any]:
+    """The JSON Schema of values of the type of `spec`, in lists of these sizes, outermost first."""
     types = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "M": "string"}
     number = storage(spec.dtype)
     name = types.get(number.kind, "string" if spec.dtype == "string" else None)
@@ -189,9 +186,14 @@ def _fragment(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
         fragment |= {"minimum": int(limits.min), "maximum": int(limits.max)}
     elif number.kind == "u":
         fragment["minimum"] = 0
-    sizes = spec.shape[1:] if batched else spec.shape
-    for size in reversed(() if batched and sizes == (1,) else sizes):
+    for size in reversed(sizes):
         fragment = {"type": "array", "items": fragment}
         if size is not None:
             fragment |= {"minItems": size, "maxItems": size}
     return fragment
+
+
+def _sizes(spec: TensorSpec, signature: Signature) -> Sequence[int | None]:
+    """Of one record's value."""
+    depth = record_depth(spec, signature.batched)
+    return spec.shape[len(spec.shape) - depth :]

@@ -82,7 +82,7 @@ def resolved(fragment: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
             del result["allOf"]
             result = {**whole[0], **result}
             continue
-        word = next((w for w in ("anyOf", "oneOf") if _is_optional(result.get(w))), None)
+        word = _optional_word(result)
         if word is None:
             return result
         other = next(o for o in result.pop(word) if o != _NULL)
@@ -90,12 +90,24 @@ def resolved(fragment: Mapping[str, Any], document: Mapping[str, Any]) -> dict[s
     raise ModelInvalid("schema.json: a $ref leads in a circle")
 
 
+def optional(fragment: Mapping[str, Any]) -> dict[str, Any]:
+    """With `anyOf: [X, null]` told by `type`, unless X is a reference."""
+    result, word = dict(fragment), _optional_word(fragment)
+    if word is None:
+        return result
+    other = next(o for o in fragment[word] if o != _NULL)
+    if "$ref" in other:
+        return result
+    del result[word]
+    return {**_or_null(dict(other)), **result}
+
+
 def _followed(fragment: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(fragment)
     for _ in range(_MAX_DEPTH):
         if not isinstance(result.get("$ref"), str):
             return result
-        result = {**_found(result.pop("$ref"), document), **result}
+        result = {**referred(result.pop("$ref"), document), **result}
     raise ModelInvalid("schema.json: a $ref leads in a circle")
 
 
@@ -118,8 +130,12 @@ def _list(fragment: Mapping[str, Any], document: Mapping[str, Any], depth: int) 
     )
 
 
-def _found(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a JSON Pointer (RFC 6901) within the document points to."""
+def referred(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a JSON Pointer (RFC 6901) within the document points to.
+
+    Raises:
+        ModelInvalid: it leads out of the document, or to no schema.
+    """
     if not reference.startswith("#/"):
         raise ModelInvalid("schema.json: only references into the file itself are followed (#/...)")
     found: Any = document
@@ -129,6 +145,10 @@ def _found(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ModelInvalid(f'schema.json: the $ref "{reference[:100]}" points to no schema')
     return found
+
+
+def _optional_word(fragment: Mapping[str, Any]) -> str | None:
+    return next((w for w in ("anyOf", "oneOf") if _is_optional(fragment.get(w))), None)
 
 
 def _is_optional(options: Any) -> bool:

@@ -17,15 +17,21 @@ _MAX_DEPTH: Final = 32
 """Lists in lists; numpy has no more axes than 64."""
 
 
+def own_names(signature: Signature) -> tuple[str, ...]:
+    """What requests may call the inputs in place of `data`; a name that is reserved keeps its
+    meaning.
+    """
+    names = signature.input_names
+    return () if len(names) == 1 and names[0] in RESERVED else names
+
+
 def renamed(document: dict[str, Any], signature: Signature) -> dict[str, Any]:
     """The request with `data` in place of the names, and its numbers cast where they are to be.
 
     Raises:
         BadRequest: it has another key, or its input twice.
     """
-    names = signature.input_names
-    if len(names) == 1 and names[0] in RESERVED:
-        names = ()  # which means what it always does
+    names = own_names(signature)
     for key in document:
         if key not in RESERVED and key not in names:
             known = [*dict.fromkeys((*names, *RESERVED))]

@@ -1,7 +1,8 @@
 """`/score`: the generic request of any model (docs/protocols.md).
 
 `endpoint` is the ASGI application, `codec` reads requests and writes answers, `refusals` is the
-error envelope of this family.
+error envelope of this family. `documents` answers /swagger.json: `definitions` is what a model
+takes and gives, `swagger` what is around it.
 """
 
 from app.protocols.score.codec import ScoreCodec

@@ -22,7 +22,9 @@ from app.errors import (
 )
 from app.ids import IdSource
 from app.limits import Receive
+from app.protocols.cors import Cors
 from app.protocols.score.codec import JSON, ScoreCodec, is_maybe_json
+from app.protocols.score.documents import Documents
 from app.protocols.score.refusals import refusal
 from app.protocols.streaming import stream
 from app.telemetry import Trace
@@ -34,24 +36,39 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _ALLOW: Final = "GET, HEAD, POST, OPTIONS"
+_ALLOW_DOCUMENT: Final = "GET, HEAD, OPTIONS"
 _TARGET: Final = (b"model_name=", b"model_version=")
 _MAX_DIGITS: Final = 15
 """Of a number in a header; Python refuses to read very long ones."""
 
 
 class ScoreEndpoint:
-    """ASGI application of `/score`, `/score/{model}` and `/score/{model}/versions/{version}`."""
+    """ASGI application of `/score`, `/score/{model}` and `/score/{model}/versions/{version}`.
 
-    def __init__(self, engine: Engine, catalog: Catalog, auth: Auth, ids: IdSource) -> None:
+    And of `/swagger.json`, also below the latter two.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalog: Catalog,
+        auth: Auth,
+        ids: IdSource,
+        documents: Documents,
+        cors: Cors | None = None,
+    ) -> None:
+        """`cors` None: answers have no such headers."""
         self._engine = engine
         self._ids = ids
         self._catalog = catalog
         self._auth = auth
+        self._documents = documents
+        self._cors = cors
         self._codec = ScoreCodec()
 
     def takes(self, path: str) -> bool:
         """Whether a request for `path` is answered here."""
-        return path == "/score" or path.startswith("/score/")
+        return path == "/score" or path.startswith("/score/") or path == "/swagger.json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, trace: Trace) -> None:
         """One request; `trace` is filled, and ended by the caller."""
@@ -78,6 +95,8 @@ class ScoreEndpoint:
             bug = ServingError("an error of the server; its log has it")
             reply = refusal(bug, trace, headers)
         given = [*reply.headers, *ids.headers()]
+        if self._cors is not None:
+            given = self._cors.added(given, scope["method"], headers)
         if headers.get(b"x-server-timing") == b"1":
             given.append((b"server-timing", _timing(trace)))
         trace.status = reply.status
@@ -92,18 +111,19 @@ class ScoreEndpoint:
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
     ) -> Query | Reply:
         """What is to be inferred, or the answer to what needs no model."""
-        name, version, trace.route = _route(scope["path"])
+        name, version, trace.route, is_document = _route(scope["path"])
         method = scope["method"]
         if method == "OPTIONS":
-            return Reply(200, [(b"allow", _ALLOW.encode())], b"")
+            allow = _ALLOW_DOCUMENT if is_document else _ALLOW
+            return Reply(200, [(b"allow", allow.encode())], b"")
         caller = await self._auth.verify(headers)
         query = scope["query_string"]
-        if query:
-            asked = parse_qs(query.decode("latin-1"))
-            name = name or asked.get("model_name", [None])[0]
-            version = version or asked.get("model_version", [None])[0]
-        if version is None and b"azureml-model-deployment" in headers:
-            version = headers[b"azureml-model-deployment"].decode("latin-1")
+        if query or b"azureml-model-deployment" in headers:
+            name, version = _named(name, version, query, headers)
+        if is_document:
+            if method not in ("GET", "HEAD"):
+                raise MethodNotAllowed(f"{method} is not taken here", allow=_ALLOW_DOCUMENT)
+            return await self._documents.reply(name, version, query, trace)
         if method != "POST" and not await self._is_script(name, version):
             if method in ("GET", "HEAD"):
                 return self._usage(name)
@@ -185,16 +205,36 @@ async def score_once(engine: Engine, model: str, version: str | None, body: byte
 
 
 @lru_cache(maxsize=256)
-def _route(path: str) -> tuple[str | None, str | None, str]:
-    """The model and version that the path names, and the template of such paths."""
+def _route(path: str) -> tuple[str | None, str | None, str, bool]:
+    """The model and version that the path names, the template of such paths, and whether it is
+    that of a document.
+    """
     match path.strip("/").split("/"):
         case ["score"]:
-            return None, None, "/score"
+            return None, None, "/score", False
         case ["score", name]:
-            return name, None, "/score/{model}"
+            return name, None, "/score/{model}", False
         case ["score", name, "versions", version]:
-            return name, version, "/score/{model}/versions/{version}"
+            return name, version, "/score/{model}/versions/{version}", False
+        case ["swagger.json"]:
+            return None, None, "/swagger.json", True
+        case ["score", name, "swagger.json"]:
+            return name, None, "/score/{model}/swagger.json", True
+        case ["score", name, "versions", version, "swagger.json"]:
+            return name, version, "/score/{model}/versions/{version}/swagger.json", True
     raise NotFound("no such route; see /docs")
+
+
+def _named(
+    name: str | None, version: str | None, query: bytes, headers: Mapping[bytes, bytes]
+) -> tuple[str | None, str | None]:
+    """What the path does not name, by the query and then by the header."""
+    asked = parse_qs(query.decode("latin-1"))
+    name = name or asked.get("model_name", [None])[0]
+    version = version or asked.get("model_version", [None])[0]
+    if version is None and b"azureml-model-deployment" in headers:
+        version = headers[b"azureml-model-deployment"].decode("latin-1")
+    return name, version
 
 
 def _timing(trace: Trace) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -23,6 +23,32 @@ from app.tensors import Reply
 
 _JSON: Final = (b"content-type", b"application/json")
 _RUNNING: Final = ("queue", "predict")
+ENVELOPE: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["message", "code", "request_id", "errors"],
+    "properties": {
+        "message": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "maxItems": 20,
+            "items": {
+                "type": "object",
+                "required": ["row", "column", "expected", "got", "message"],
+                "properties": {
+                    "row": {"type": ["integer", "null"]},
+                    "column": {"type": ["string", "integer", "null"]},
+                    "expected": {"type": "string"},
+                    "got": {"type": "string"},
+                    "message": {"type": "string"},
+                    "suggestion": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+"""Of every refusal, as JSON Schema."""
 
 
 def refusal(

@@ -1,4 +1,4 @@
-"""What a scoring script takes and gives, as Swagger 2, OpenAPI 3.0.3 and 3.1.0.
+"""What a model takes and gives, as Swagger 2, OpenAPI 3.0.3 and 3.1.0.
 
 The structure is that of azureml-inference-server-http 1.5.1, by which clients are generated; the
 descriptions are our own.
@@ -7,12 +7,13 @@ descriptions are our own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from app.errors import NotFound
+from app.protocols.score.definitions import Definitions
 
 _VERSIONS: Final = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 """What may be asked for -> which it is."""
@@ -22,9 +23,6 @@ _FILES: Final = {
     "3.1": ("swagger3.1.json",),
 }
 """What takes the place of a document; the first that is there."""
-_DECLARED: Final = {"2.0": "2", "3.0": "3", "3.1": "3.1"}
-_ANYTHING: Final = {"type": "object", "example": {}}
-_ERROR: Final = {"type": "object", "properties": {"message": {"type": "string"}}}
 _BEARER: Final = {
     "type": "apiKey",
     "name": "Authorization",
@@ -32,6 +30,10 @@ _BEARER: Final = {
     "description": "Bearer, a space, and a key",
 }
 Json = dict[str, Any]
+
+
+class Unreadable(Exception):
+    """A document that is to take the place of ours is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +44,36 @@ class Service:
     version: str = "1.0"
     prefix: str = ""
     """Before each path; without slashes at its ends."""
+    route: str = "/score"
+    """Where the model is asked."""
+
+    @property
+    def paths(self) -> tuple[str, str, str]:
+        """Of the health check, the model and the document."""
+        prefix = f"/{self.prefix}" if self.prefix else ""
+        document = "" if self.route == "/score" else self.route
+        return f"{prefix}/", f"{prefix}{self.route}", f"{prefix}{document}/swagger.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Swagger:
-    """The documents of one script."""
+    """The documents of one model."""
 
     service: Service
-    declared: Mapping[str, Any] = field(default_factory=dict)
-    """`input`, `output` and `versions`, where its decorators declare them."""
+    definitions: Definitions
     folder: Path | None = None
     """Where documents may lie that take the place of ours."""
 
     def text(self, asked: str | None) -> str:
-        """JSON, of the version that is asked for. Raises: NotFound."""
+        """JSON, of the version that is asked for. Blocking.
+
+        Raises:
+            NotFound: there is none.
+            Unreadable: what takes its place is not JSON.
+        """
         version = _VERSIONS.get("2" if asked is None else asked)
         own = self._own()
-        known = [v for v in _FILES if v in own or v in self._supported()]
+        known = [v for v in _FILES if v in own or v in self.definitions.versions]
         if version is None:
             raise NotFound(
                 f"Swagger version [{asked}] is not valid. Supported versions: [2, 3, 3.1]."
@@ -71,25 +86,18 @@ class Swagger:
         return json.dumps(own[version] if version in own else self._document(version))
 
     def _own(self) -> Json:
-        """By version, those that lie beside the script and can be read."""
+        """By version, those that lie in the folder."""
         found: Json = {}
         for version, names in _FILES.items():
             for name in names:
                 path = None if self.folder is None else self.folder / name
                 if path is not None and path.is_file():
-                    found[version] = json.loads(path.read_bytes())
+                    found[version] = _read(path)
                     break
         return found
 
-    def _supported(self) -> list[str]:
-        told = self.declared.get("versions")
-        return list(_FILES) if told is None else [_DECLARED.get(v, v) for v in told]
-
     def _document(self, version: str) -> Json:
-        given, taken = _ANYTHING, _ANYTHING
-        if self.declared:
-            taken, given = self.declared["input"], self.declared["output"]
-        schemas = {"ServiceInput": taken, "ServiceOutput": given, "ErrorResponse": _ERROR}
+        schemas = self.definitions.of(version)
         info = {
             "title": self.service.name,
             "description": f"What {self.service.name} takes and gives",
@@ -115,9 +123,14 @@ class Swagger:
         }
 
     def _paths(self, routes: Callable[[], tuple[Json, Json, Json]]) -> Json:
-        prefix = f"/{self.service.prefix}" if self.service.prefix else ""
-        names = ("/", "/score", "/swagger.json")
-        return {f"{prefix}{name}": route for name, route in zip(names, routes(), strict=True)}
+        return dict(zip(self.service.paths, routes(), strict=True))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} is not JSON") from error
 
 
 def _two() -> tuple[Json, Json, Json]:
@@ -133,7 +146,7 @@ def _two() -> tuple[Json, Json, Json]:
     taken = {
         "name": "serviceInputPayload",
         "in": "body",
-        "description": "What the script takes",
+        "description": "What the model takes",
         "schema": ref("ServiceInput"),
     }
     version = {"name": "version", "in": "query", "required": False, "type": "integer"}
@@ -142,7 +155,7 @@ def _two() -> tuple[Json, Json, Json]:
         {
             "post": {
                 "operationId": "RunMLService",
-                "description": "Ask the script",
+                "description": "Ask the model",
                 "security": [{"Bearer": []}],
                 "parameters": [taken],
                 "responses": answers("Its answer", schema=ref("ServiceOutput")),
@@ -179,9 +192,9 @@ def _three() -> tuple[Json, Json, Json]:
         {
             "post": {
                 "operationId": "RunMLService",
-                "description": "Ask the script",
+                "description": "Ask the model",
                 "security": [{"Bearer": []}],
-                "requestBody": {"description": "What the script takes", **ref("ServiceInput")},
+                "requestBody": {"description": "What the model takes", **ref("ServiceInput")},
                 "responses": answers("Its answer", ref("ServiceOutput")),
             }
         },
