@@ -818,3 +818,16 @@ def test_each_setting_has_a_docstring() -> None:
         and isinstance(text, ast.Expr)
     }
     assert told == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example, https://b.example", r"https://.*\.a"])
+def test_origins_are_listed_or_described(origins: str) -> None:
+    settings = Settings.load({"AML_CORS_ORIGINS": origins})
+
+    assert settings.cors_origins == tuple(origins.split(", "))
+
+
+@pytest.mark.parametrize("origins", ["https://a.example,https://[", "*,*.example"])
+def test_an_origin_that_is_no_expression_is_told_by_its_place(origins: str) -> None:
+    with pytest.raises(SettingsError, match=r"AML_CORS_ORIGINS: entry 2 is no origin.*; allowed"):
+        Settings.load({"AML_CORS_ORIGINS": origins})

@@ -70,9 +70,18 @@ class DropInSettings:
 
 
 def origins(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """AML_CORS_ORIGINS: whose pages may read answers."""
+    """AML_CORS_ORIGINS: whose pages may read answers. Raises: SettingsError."""
     given = environ.get("AML_CORS_ORIGINS", "").split(",")
-    return tuple(origin.strip() for origin in given if origin.strip())
+    found = tuple(origin.strip() for origin in given if origin.strip())
+    for number, origin in enumerate(found, 1):
+        try:
+            re.compile("" if origin == "*" else origin)
+        except re.error as error:
+            raise SettingsError(
+                f"AML_CORS_ORIGINS: entry {number} is no origin, and no regular expression"
+                f" ({error.msg}); allowed: *, origins, and regular expressions of them"
+            ) from error
+    return found
 
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:
