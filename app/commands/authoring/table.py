@@ -95,8 +95,9 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, tuple(_KINDS)):
+        kind = "lists" if hasattr(value, "tolist") else type(value).__name__
         raise ValueError(
-            f'the column "{name}" holds {type(value).__name__}; a table of texts, numbers, '
+            f'the column "{name}" holds {kind}; a table of texts, numbers, '
             "true or false and times can be told, this column wants a schema by hand"
         )
     return value
