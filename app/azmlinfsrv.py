@@ -22,15 +22,19 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """Serve the script that the flags name."""
-    put(sys.argv[1:], os.environ)
-    sys.argv[1:] = ["serve"]
+    has_reload = put(sys.argv[1:], os.environ)
+    sys.argv[1:] = ["serve", "--reload"] if has_reload else ["serve"]
     from app.__main__ import main as serve
 
     serve()
 
 
-def put(arguments: Sequence[str], environ: MutableMapping[str, str]) -> None:
-    """Into `environ` what the flags say; ends the process where they say nothing of use."""
+def put(arguments: Sequence[str], environ: MutableMapping[str, str]) -> bool:
+    """Into `environ` what the flags say; ends the process where they say nothing of use.
+
+    Returns:
+        Whether the script is loaded again when its files change.
+    """
     given = _parser().parse_args(arguments)
     environ.setdefault("AML_APP_ROOT", str(Path.cwd()))
     environ["AZUREML_ENTRY_SCRIPT"] = str(Path(given.entry_script).resolve())
@@ -43,6 +47,7 @@ def put(arguments: Sequence[str], environ: MutableMapping[str, str]) -> None:
     if given.appinsights_instrumentation_key is not None:
         environ["AML_APP_INSIGHTS_KEY"] = given.appinsights_instrumentation_key
         environ["AML_APP_INSIGHTS_ENABLED"] = "true"
+    return bool(given.reload)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,4 +59,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--worker_count", type=int, default=1, help="processes of the script; 1")
     add("--access_control_allow_origins", help="whose pages may read answers, comma-separated")
     add("--appinsights_instrumentation_key", help="where traces go")
+    add("--reload", action="store_true", help="load the script again when its files change")
     return parser

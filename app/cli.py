@@ -19,7 +19,7 @@ import typer
 
 from app.commands import authoring, checking
 from app.commands.models import models
-from app.commands.outcome import again, limit_threads, refuse, settings
+from app.commands.outcome import again, limit_threads, refuse, reloading, settings
 from app.errors import ServingError
 from app.settings import Settings
 from app.supervisor import Seat, Supervisor, follow
@@ -41,11 +41,16 @@ main.add_typer(models)
 
 
 @main.command()
-def serve() -> None:
+def serve(
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="load a model again when its files change; of folders only"),
+    ] = False,
+) -> None:
     """Serve the models of SERVE_REGISTRY over HTTP, until SIGTERM."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # until the server takes them; process 1 has no default
-    chosen = settings()
+    chosen = reloading(settings()) if reload else settings()
     logs.configure(chosen.log_level, chosen.log_format)
     listeners = _listeners(chosen)
     if chosen.workers == 1:

@@ -82,8 +82,12 @@ class Loader:
         memory: Memory,
         crashes: Crashes,
         script_timeout_s: float = SCRIPT_TIMEOUT_S,
+        collector: str = "",
     ) -> None:
-        """`script_timeout_s` ends the process of a script where nothing else is said of it."""
+        """`script_timeout_s` ends the process of a script where nothing else is said of it;
+        `collector` is where scripts send what they have collected, if that is wanted of them.
+        """
+        self._collector = collector
         self._script_timeout_s = script_timeout_s
         self._store = store
         self._workers = workers
@@ -164,7 +168,7 @@ class Loader:
             self._crashes.loading(found.digest, str(ref)),
             self._memory.weigh(found.digest, found.size_bytes) as weighing,
         ):
-            model, acceleration = self._read(found, options)
+            model, acceleration = self._read(ref, found, options)
             show(model.signature)
             _warn(ref, options, model.signature)
             schema, verdict = self._checked(ref, found, model, tell)
@@ -190,7 +194,7 @@ class Loader:
             options=options,
         )
 
-    def _read(self, found: Verified, options: Options) -> tuple[Model, Acceleration]:
+    def _read(self, ref: ModelRef, found: Verified, options: Options) -> tuple[Model, Acceleration]:
         """The model in memory, by its ONNX form where that may take its place."""
         stated = found.manifest
         if stated.runtime == "script":
@@ -198,11 +202,16 @@ class Loader:
                 stated,
                 threads=options.threads or stated.threads,
                 timeout_s=options.timeout_s or stated.timeout_s or self._script_timeout_s,
+                environment=options.environment,
+                collector=self._collector_of(ref) if options.collect is not None else "",
             )
         threads = max(1, self._workers.threads // self._threads(options, stated))
         return self._accelerator.load(
             stated, found.digest, found.untrusted, threads, options.accelerate
         )
+
+    def _collector_of(self, ref: ModelRef) -> str:
+        return self._collector and f"{self._collector} {ref.registry} {ref.name} {ref.version}"
 
     def _checked(
         self, ref: ModelRef, found: Verified, model: Model, tell: Callable[[str], None]
@@ -249,6 +258,8 @@ def _warn(ref: ModelRef, options: Options, signature: Signature) -> None:
     if options.collect is not None:
         for doubt in options.collect.doubts(signature):
             logger.warning("%s: %s", ref, doubt)
+    if options.environment and signature.kind != "raw":
+        logger.warning("%s: environment is for scoring scripts, which it is not", ref)
 
 
 def _with_processes(size: Size, model: Model) -> Size:

@@ -26,8 +26,15 @@ class Options:
     trust: Trust = EVERYTHING
     accelerate: Mode = "off"
     memory_bytes: int | None = None
+    environment: tuple[str, ...] = ()
+    """Names of variables that its script sees although they look like secrets."""
     script: Script | None = None
     collect: Rule | None = None
+
+    @property
+    def of_processes(self) -> tuple[object, ...]:
+        """What the processes of a script are begun with."""
+        return self.threads, self.timeout_s, self.environment, self.collect is not None
 
 
 DEFAULTS: Final = Options()

@@ -93,7 +93,7 @@ class Pool:
         """Let `options` hold for a model that is in memory; requests inside keep the old ones.
 
         A model whose trust or acceleration is another one leaves: its next load judges it anew. So
-        does a script whose processes, or their clock, are others.
+        does a script whose processes, their clock, or what they see of ours, are others.
         """
         loaded = self._models.get(ref)
         if loaded is None:
@@ -101,7 +101,7 @@ class Pool:
         before = loaded.options
         is_script = loaded.manifest.runtime == "script"
         if (options.trust, options.accelerate) != (before.trust, before.accelerate) or (
-            is_script and (options.threads, options.timeout_s) != (before.threads, before.timeout_s)
+            is_script and options.of_processes != before.of_processes
         ):
             self.release(ref)
             return
@@ -116,6 +116,10 @@ class Pool:
     def peek(self, ref: ModelRef) -> Loaded | None:
         """As `get`, without counting as a use."""
         return self._models.get(ref)
+
+    def _size_of(self, ref: ModelRef) -> int:
+        loaded = self._models.get(ref)
+        return 0 if loaded is None else loaded.size_bytes
 
     def size_bytes(self) -> int:
         """Of all models in memory."""
@@ -132,9 +136,20 @@ class Pool:
         Raises:
             ServingError: why it cannot be served.
         """
-        loaded = self.get(ref)
-        if loaded is not None:
-            return loaded
+        return self.get(ref) or await self._load(ref, registry, options, tell)
+
+    async def again(self, ref: ModelRef, registry: Registry, options: Options) -> Loaded:
+        """The model anew, for its files have changed: loaded beside the one in memory, which
+        answers until then, and goes on when it fails. Both are in memory for a moment.
+
+        Raises:
+            ServingError: why it cannot be served.
+        """
+        return await self._load(ref, registry, options, lambda _: None)
+
+    async def _load(
+        self, ref: ModelRef, registry: Registry, options: Options, tell: Callable[[str], None]
+    ) -> Loaded:
         task = self._loading.get(ref)
         if task is None:
             task = asyncio.create_task(self._bring(ref, registry, options, tell))
@@ -180,7 +195,7 @@ class Pool:
         """Load it once there is room, and keep it."""
         try:
             self._room.check(ref, expected, is_pinned=options.is_pinned)
-            await self._make_room(ref, expected.size_bytes)
+            await self._make_room(ref, max(0, expected.size_bytes - self._size_of(ref)))
             loaded = await run_in(
                 self._loaders, self._loader.load, ref, found, options, tell, started
             )
@@ -189,13 +204,17 @@ class Pool:
             elif loaded.size_bytes > (most := self._room.largest(ref)):
                 loaded.size = replace(loaded.size, size_bytes=most)
         except BaseException:
-            self._room.leave(ref)
+            before = self._models.get(ref)
+            has_pin = before is not None and before.is_pinned
+            self._room.pin(ref, self._size_of(ref) if has_pin else None)
             raise
         finally:
             self._room.end(ref)
+        going = [self._models.pop(ref)] if ref in self._models else []
         self._models[ref] = loaded
         self.get(ref)
-        await self._let_go(self._evict(0, keep=ref))
+        going += self._evict(0, keep=ref)
+        await self._let_go(going)
         return loaded
 
     async def _make_room(self, ref: ModelRef, wanted_bytes: int) -> None:

@@ -228,7 +228,12 @@ async def test_room_is_made_for_a_declared_size_and_the_operators_goes_before_th
         await load(pool, parts, "d", Options(memory_bytes=200_000))
 
 
-async def test_a_script_whose_processes_are_others_begins_anew(parts: Serving) -> None:
+@pytest.mark.parametrize(
+    "changed", [{"threads": 2}, {"timeout_s": 3.0}, {"environment": ("DB_KEY",)}]
+)
+async def test_a_script_whose_processes_are_others_begins_anew(
+    parts: Serving, changed: dict[str, Any]
+) -> None:
     folder = parts.folder / "s" / "1"
     folder.mkdir(parents=True)
     (folder / "score.py").write_text("def init(): pass\ndef run(data): return data")
@@ -238,7 +243,7 @@ async def test_a_script_whose_processes_are_others_begins_anew(parts: Serving) -
     pool.adjust(ref("s"), Options(is_pinned=True))
     assert pool.peek(ref("s")) is not None
 
-    pool.adjust(ref("s"), Options(is_pinned=True, timeout_s=3))
+    pool.adjust(ref("s"), Options(is_pinned=True, **changed))
     assert pool.peek(ref("s")) is None
 
 
@@ -339,3 +344,35 @@ async def test_what_proves_too_large_is_refused_and_the_next_time_before_it_is_l
 
     assert parts.loads == ["b", "c"]
     assert inside(pool) == "c"
+
+
+async def test_a_model_is_loaded_anew_beside_itself_and_takes_its_own_place(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=int(2.5 * SIZE))  # no room for a third
+    before = await load(pool, parts, "a", PINNED)
+    await load(pool, parts, "b")
+    gone = weakref.ref(before.model)
+
+    asked = [pool.again(ref("a"), parts.registry, PINNED) for _ in range(3)]
+    now = await asyncio.gather(*asked)
+
+    assert {id(each) for each in now} == {id(pool.peek(ref("a")))} != {id(before)}
+    assert (parts.loads, inside(pool)) == (["a", "b", "a"], "ab")
+    del before
+    gc.collect()
+    assert gone() is None
+
+
+async def test_what_cannot_be_loaded_anew_stays_as_it_was_and_pinned(parts: Serving) -> None:
+    pool = parts.pool(budget_bytes=int(2.5 * SIZE))
+    before = await load(pool, parts, "a", PINNED)
+    (parts.folder / "a" / "1" / "manifest.yaml").write_text("threads: none")
+    with pytest.raises(ModelInvalid, match="threads"):
+        await pool.again(ref("a"), parts.registry, PINNED)
+    (parts.folder / "a" / "1" / "manifest.yaml").write_text("memory_bytes: 1M")
+    with pytest.raises(ModelUnavailable, match="takes 1000000 bytes"):
+        await pool.again(ref("a"), parts.registry, PINNED)
+
+    for name in "bcd":
+        await load(pool, parts, name)
+    assert pool.peek(ref("a")) is before
+    assert inside(pool) == "ad"

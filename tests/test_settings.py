@@ -34,11 +34,11 @@ from app.settings.kinds import StepBackSettings
 DOCS = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
 MODEL_KEYS = (
     "name, registry, version, preload, required, pin, sha256, labels, traffic, traffic_by, "
-    "shadow, batching, threads, timeout_s, memory_bytes, accelerate, collect"
+    "shadow, batching, threads, timeout_s, memory_bytes, environment, accelerate, collect"
 )
 PLACE = "file:///PATH of a folder, or https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]"
 TOLD_SALT = "text of at least 8 characters, needed with columns.hash"
-FOREIGN = {"azure", "insights", "drop_in", "cors_origins"}
+FOREIGN = {"azure", "insights", "drop_in", "cors_origins", "reloads"}
 """Fields that no SERVE_ variable sets."""
 
 DEFAULTS: dict[str, object] = {
@@ -431,7 +431,7 @@ def test_a_file_is_read_into_models_and_registries(configure: Configure) -> None
     settings = configure("""
 models:
   - {name: a, registry: far, version: 3, pin: true, batching: {max_rows: 8}, threads: 2,
-     timeout_s: 1, memory_bytes: 2Gi, accelerate: verify}
+     timeout_s: 1, memory_bytes: 2Gi, environment: [DB_KEY, token], accelerate: verify}
   - {name: b, version: latest}
   - c:v1
 registries:
@@ -447,6 +447,7 @@ registries:
             threads=2,
             timeout_s=1.0,
             memory_bytes=2 * 1024**3,
+            environment=("DB_KEY", "token"),
             accelerate="verify",
         ),
         ModelSettings(name="b"),
@@ -545,6 +546,7 @@ FLAG = "true or false"
 COUNT = "a whole number from 1"
 SECONDS = "seconds as a number above 0"
 HEADER = "the name of a header: letters, digits and '-'"
+VARIABLE = "the name of an environment variable, without its value"
 EXACT = f"a whole number, or in quotes {NAME}"
 VERSION = f"latest, a whole number, or in quotes {NAME}"
 
@@ -614,6 +616,9 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
             "collect: {to: file:///a, columns: {hash: [a], drop: [a]}, salt: long enough}",
             "collect is a column to drop and to hash; allowed: each column under one of them",
         ),
+        ("environment: DB_KEY", "environment is text; allowed: a list"),
+        ("environment: [{DB_KEY: x}]", f"environment[0] is a mapping; allowed: {VARIABLE}"),
+        ("environment: [DB_KEY=x]", f"environment[0] is text; allowed: {VARIABLE}"),
         (
             "pinned: true",
             f"pinned is an unknown key; allowed: {MODEL_KEYS}; did you mean pin?",

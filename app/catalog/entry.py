@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +52,8 @@ class Entry:
         """Where the present, or the last, try is."""
         self.was_tried = False
         self.was_ready = False
+        self.not_reloaded = ""
+        """Why its files, as they are now, do not answer; empty: they do."""
         self._pool = pool
         self._tell_failed = failed
         self._tell_switched = switched
@@ -96,6 +99,7 @@ class Entry:
             stale=self._stale,
             refused_version=refusal.ref.version if refusal else "",
             refused=refusal.reason if refusal else "",
+            not_reloaded=self.not_reloaded,
         )
 
     def retry_after_s(self) -> float:
@@ -123,6 +127,12 @@ class Entry:
         if isinstance(outcome, ModelNotFound) and not self.is_named:
             raise ModelNotFound(outcome.message)
         raise self._unavailable(outcome.message)
+
+    async def try_now(self) -> None:
+        """Again, though the next try is not due. Never raises."""
+        self._next_try_at = 0.0
+        with suppress(ServingError):
+            await self.load()
 
     async def keep(self) -> None:
         """Try until it is loaded once."""
@@ -198,7 +208,7 @@ class Entry:
     def _answer(self, ref: ModelRef, refusal: Refusal | None) -> None:
         """`ref` from now on, also in processes that begin later."""
         self.ref = self._good = ref
-        self._refusal = refusal
+        self._refusal, self.not_reloaded = refusal, ""
         if self.wanted.version is None:
             told = answering(ref, refusal)
             self._pool.write_answering(self.wanted.name, self.registry, told)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from app.catalog.desired import Desires
+from app.catalog.edits import Edits
 from app.catalog.entry import FIRST_RETRY_S, Entry
 from app.catalog.lineup import Asker
 from app.catalog.lookups import UNKNOWN_S, LookUps
@@ -44,6 +45,7 @@ class Catalog:
         options: Options = DEFAULTS,
         refresh_s: float = 0.0,
         outcomes: Outcomes | None = None,
+        reloads: bool = False,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         """The first of `registries` is the default one; `wanted` None: every model it has.
@@ -52,6 +54,7 @@ class Catalog:
             options: of models of the default registry that are not listed.
             refresh_s: how often newer versions are looked for; 0 is never.
             outcomes: tells when a newer version fails too often; None: never.
+            reloads: models are loaded again when their files change; all registries are folders.
         """
         self._pool = pool
         self._default_model = default_model
@@ -60,6 +63,7 @@ class Catalog:
         self._first_retry_s = first_retry_s
         self._refresh_s = refresh_s
         self._outcomes = outcomes
+        self._reloads = reloads
         self._look_ups = LookUps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._serves_all = self._is_discovering = wanted is None
@@ -78,6 +82,8 @@ class Catalog:
         self._keep(self._entries)
         if self._outcomes is not None:
             self._spawn(self._outcomes.keep())
+        if self._reloads:
+            self._spawn(Edits(self._entries, self._pool, self._spawn).keep())
         if self._refresh_s:
             self._spawn(self._keep_fresh(self._refresh_s))
 

@@ -58,3 +58,5 @@ class Status:
     """A newer one, that may not answer; empty when there is none."""
     refused: str = ""
     """Why not."""
+    not_reloaded: str = ""
+    """Why its files, as they are now, do not answer; empty when they do."""

@@ -68,7 +68,10 @@ class Rule:
         """What the operator should know before he relies on it."""
         if signature.kind == "raw":
             if self.has_columns:
-                yield "a script has no columns to drop or hash, so nothing of it is collected"
+                yield (
+                    "a script has no columns to drop or hash, so nothing of it is collected but "
+                    "the tables that it hands over itself"
+                )
             return
         known = {spec.name for spec in (*signature.inputs, *signature.outputs)}
         known.update(signature.aliases)

@@ -27,6 +27,27 @@ def settings(**changed: str) -> Settings:
     return found
 
 
+def reloading(settings: Settings) -> Settings:
+    """The same, and models are loaded again when their files change; ends the process when those
+    cannot be watched.
+    """
+    lines = [f"--reload looks at files; {place} is no folder" for place in _elsewhere(settings)]
+    if settings.workers > 1:
+        lines.append(f"--reload is for one process; SERVE_WORKERS is {settings.workers}: set 1")
+    if lines:
+        refuse("\n".join(lines))
+    return settings.model_copy(update={"reloads": True})
+
+
+def _elsewhere(settings: Settings) -> Iterator[str]:
+    """The registries whose models are not served from where they lie."""
+    places = {"SERVE_REGISTRY": settings.require_registry().url}
+    places |= {f"registries.{name}": each.url for name, each in settings.registries.items()}
+    for name, url in places.items():
+        if "://" in url and not url.startswith(("file:", "script:")):
+            yield name
+
+
 def again(*arguments: str) -> list[str]:
     """The command line that starts this program as it was started, with other arguments."""
     entry = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]

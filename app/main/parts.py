@@ -22,6 +22,7 @@ from app.memory import Memory
 from app.observers import Observers
 from app.observers.collection import Collection
 from app.observers.shadows import Shadows
+from app.observers.tables import Tables
 from app.pool import LOADS, Options, Pool
 from app.registries.local import LocalRegistry
 from app.settings import Settings, SettingsError
@@ -47,11 +48,13 @@ class Parts:
     outcomes: Outcomes | None
     shadows: Shadows
     collection: Collection
+    tables: Tables
     engine: Engine
 
     async def close(self) -> None:
         """Let go of tasks and threads."""
         self.shadows.close()
+        self.tables.close()
         await asyncio.to_thread(self.collection.close)
         await self.catalog.close()
         self.crashes.close()
@@ -65,7 +68,8 @@ def build(settings: Settings) -> Parts:
     """Everything between the protocols and the disk.
 
     Raises:
-        SettingsError: no registry is named or there, or the cache folder cannot be written.
+        SettingsError: no registry is named or there, the cache folder cannot be written, or a
+            variable is not set that a script is to see.
         ValueError: the URL of a registry is of no known kind.
     """
     body_bytes, model_bytes = budgets(settings)
@@ -76,15 +80,16 @@ def build(settings: Settings) -> Parts:
     memory, crashes = Memory(settings.cache_dir), Crashes(settings.cache_dir)
     memory.open()
     crashes.open()
-    loader = Loader(store, workers, memory, crashes, settings.timeout_s)
-    pool = Pool(store, loader, loaders, budget_bytes=model_bytes)
     access = sources.access(settings)
+    collection = Collection(partial(open_target, access=access, identity=settings.identity))
+    tables = Tables(lambda ref, *given: collection.take(pool.peek(ref), *given))
+    loader = Loader(store, workers, memory, crashes, settings.timeout_s, tables.address)
+    pool = Pool(store, loader, loaders, budget_bytes=model_bytes)
     back = settings.step_back
     outcomes = None if back is None else Outcomes(back.margin, back.window_s)
     catalog = _catalog(settings, access, pool, loaders, outcomes)
     limits = _limits(settings, body_bytes)
     shadows = Shadows(catalog.shadow)
-    collection = Collection(partial(open_target, access=access, identity=settings.identity))
     engine = Engine(
         limits,
         catalog,
@@ -106,6 +111,7 @@ def build(settings: Settings) -> Parts:
         outcomes=outcomes,
         shadows=shadows,
         collection=collection,
+        tables=tables,
         engine=engine,
     )
 
@@ -133,6 +139,7 @@ def _catalog(
         on_demand_match=settings.on_demand_match,
         refresh_s=settings.refresh_s,
         outcomes=outcomes,
+        reloads=settings.reloads,
     )
 
 

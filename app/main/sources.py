@@ -77,7 +77,10 @@ def chosen(name: str, version: str | None, settings: Settings) -> Wanted:
 
 
 def wanted(model: ModelSettings, settings: Settings) -> Wanted:
-    """What the operator says of one model, for the catalog."""
+    """What the operator says of one model, for the catalog.
+
+    Raises: SettingsError: its script is to see a variable that is not set.
+    """
     return Wanted(
         name=model.name,
         version=model.version,
@@ -98,10 +101,22 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
             trust=trust(settings, model.registry, model.sha256),
             accelerate=model.accelerate,
             memory_bytes=model.memory_bytes,
+            environment=_passed(model),
             script=script(settings),
             collect=None if model.collect is None else _rule(model.collect),
         ),
     )
+
+
+def _passed(model: ModelSettings) -> tuple[str, ...]:
+    """Names only; their values are read when its processes begin."""
+    unset = [name for name in model.environment if name not in os.environ]
+    if unset:
+        raise SettingsError(
+            f"models, {model.name}: environment names {', '.join(unset)}, which is not set here; "
+            "set it for this server, or take it off the list"
+        )
+    return model.environment
 
 
 def script(settings: Settings) -> Script | None:
@@ -110,9 +125,10 @@ def script(settings: Settings) -> Script | None:
     if given is None:
         return None
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SERVE_")}
-    return Script(
-        given.entry, {**environ, "AML_APP_ROOT": str(given.root)}, given.imports, given.root
-    )
+    environ["AML_APP_ROOT"] = str(given.root)
+    if settings.reloads:  # bytecode of the second before, of as many bytes, is taken for today's
+        environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    return Script(given.entry, environ, given.imports, given.root)
 
 
 def _rule(collect: CollectSettings) -> Rule:

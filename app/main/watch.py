@@ -50,18 +50,17 @@ class Watch:
         self._seen = seen
         try:
             fresh = config.again()
+            if fresh.registries != config.registries:
+                raise SettingsError("registries change with a restart only")
+            settings = self._settings.model_copy(update={"config": fresh})
+            listed = [sources.wanted(model, settings) for model in settings.named_models or ()]
         except SettingsError as error:
             for line in error.lines:
                 logger.error("the configuration stays as it was: %s", line)
             return None
-        if fresh.registries != config.registries:
-            logger.error("the configuration stays as it was: registries change with a restart only")
-            return None
-        self._settings = self._settings.model_copy(update={"config": fresh})
+        self._settings = settings
         logger.info("the configuration file has changed")
-        return [
-            sources.wanted(model, self._settings) for model in self._settings.named_models or ()
-        ]
+        return listed
 
 
 def _seen(config: ConfigFile | None) -> tuple[int, int, int] | None:

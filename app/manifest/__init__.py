@@ -104,6 +104,10 @@ class Manifest:
     """Package (lower case, dashes) -> its version at training; `1.2.*` where the rest is open."""
     script: Script | None = None
     """As the operator started it; None: as its folder has it."""
+    environment: tuple[str, ...] = ()
+    """Of the operator: variables that a script sees although they look like secrets."""
+    collector: str = ""
+    """Where a script sends the tables that it has collected, and as which model; empty: nowhere."""
     mlmodel: MLmodel | None = None
     """What `MLmodel` says of a model in MLflow's format."""
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from app.collecting import Target
 from app.collecting.outlet import Outcome, Outlet
-from app.collecting.record import Columns, Content, Record, Texts
+from app.collecting.record import Columns, Content, Record, Table, Texts
 from app.observers import Seen
+from app.pool import Loaded
 from app.tensors import RawBatch
 
 CLOSE_S: Final = 2.0
@@ -45,6 +46,16 @@ class Collection:
             size_bytes = max(content.size_bytes, seen.asked.content_length or 0)
         ref, request_id = seen.loaded.ref, seen.asked.request_id
         outlet.put(Record(time.time(), request_id, ref, content, size_bytes))
+
+    def take(self, loaded: Loaded | None, name: str, table_id: str, text: bytes) -> None:
+        """A table that a script has handed over; on the loop."""
+        rule = None if loaded is None else loaded.options.collect
+        if loaded is None or rule is None or not rule.takes(table_id.encode()):
+            return
+        outlet = self._outlets.get(rule.to) or self._open(rule.to)
+        content = Table(name, text, rule)
+        record_id = table_id.encode("latin-1", "replace")
+        outlet.put(Record(time.time(), record_id, loaded.ref, content, content.size_bytes))
 
     def counts(self) -> Counter[tuple[str, str, Outcome]]:
         """By name, version and outcome."""

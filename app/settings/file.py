@@ -41,6 +41,7 @@ from app.settings.values import (
     Share,
     Size,
     TrustRule,
+    VariableName,
     fault_line,
     kind_of,
     near_name,
@@ -134,6 +135,8 @@ class ModelSettings:
     """Deadline of a request in seconds; None is SERVE_TIMEOUT_S."""
     memory_bytes: Size | None = None
     """What it counts as in memory; None is what it is measured to take."""
+    environment: tuple[VariableName, ...] = ()
+    """Names of variables that its script sees although they look like secrets."""
     accelerate: Accelerate = "off"
     """Whether the ONNX form of a scikit-learn model answers, or is compared, where it is equal."""
     collect: Annotated[CollectSettings, AfterValidator(salted)] | None = None

@@ -175,6 +175,11 @@ HeaderName = Annotated[
     Field(strict=True, pattern=r"^[A-Za-z0-9-]{1,100}$"),
     Allowed("the name of a header: letters, digits and '-'"),
 ]
+VariableName = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$"),
+    Allowed("the name of an environment variable, without its value"),
+]
 Flag = Annotated[StrictBool, Allowed("true or false")]
 Count = Annotated[int, Field(strict=True, ge=1), Allowed("a whole number from 1")]
 Seconds = Annotated[

@@ -56,7 +56,7 @@ from app.settings.values import (
 
 PREFIX = "SERVE_"
 WORKSPACE = "azureml://workspace"
-_FOREIGN = ("azure", "insights", "drop_in", "cors_origins")
+_FOREIGN = ("azure", "insights", "drop_in", "cors_origins", "reloads")
 """Fields that no variable of ours sets."""
 
 _GRACE_S = 5.0
@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     """Variables that another server named, for which this one stands in."""
     cors_origins: tuple[str, ...] = ()
     """AML_CORS_ORIGINS: whose pages may read answers."""
+    reloads: bool = False
+    """`aml-serve serve --reload`: models are loaded again when their files change."""
 
     @classmethod
     def settings_customise_sources(

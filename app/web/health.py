@@ -98,6 +98,8 @@ def _told(status: Status) -> dict[str, Any]:
         told["stale"] = status.stale
     if status.refused:
         told["refused"] = {"version": status.refused_version, "reason": status.refused}
+    if status.not_reloaded:
+        told["not_reloaded"] = status.not_reloaded
     if status.state is State.FAILED:
         told["next_try_s"] = round(status.next_try_s or 0.0, 1)
     if status.loaded is not None:

@@ -20,6 +20,7 @@ KNOWN = {f"SERVE_{name.upper()}" for name in Settings.model_fields} - {
     "SERVE_CORS_ORIGINS",
     "SERVE_DROP_IN",
     "SERVE_INSIGHTS",
+    "SERVE_RELOADS",
 }
 OF_THE_CHART = {
     "SERVE_CONFIG": "models",

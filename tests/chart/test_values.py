@@ -20,6 +20,7 @@ TYPOS = [
     ("models[0].name=a b", "models.0.name"),
     ("models[0].name=a,models[0].sha256=abc", "models.0.sha256"),
     ("models[0].name=a,models[0].accelerate=on", "models.0.accelerate"),
+    ("models[0].name=a,models[0].environment[0]=A=b", "models.0.environment.0"),
     ("registries.a.ulr=file:///a", "ulr"),
     ("registry=ftp://models", "registry"),
     ("settings.SERVE_TIMEOUTS=3", "SERVE_TIMEOUTS"),

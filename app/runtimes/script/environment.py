@@ -1,13 +1,15 @@
-"""What the process of a script sees of the service's environment: no secret."""
+"""What the process of a script sees of the service's environment: no secret, unless it is named."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-_OURS: Final = re.compile(r"(SERVE_|AZUREML_ENTRY_SCRIPT$)")
+from app.script.monitoring import PLACE
+
+_OURS: Final = re.compile(r"(SERVE_|AML_SERVE_|AZUREML_ENTRY_SCRIPT$)")
 _SECRET: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|CONNECTION_?STRING|INSTRUMENTATION_?KEY|INSIGHTS_KEY"
     r"|(^|_)(API_?|ACCESS_?|ACCOUNT_?|STORAGE_?|PRIVATE_?|ADMIN_?|SAS_?)?KEYS?($|_)|(^|_)SAS($|_)"
@@ -25,18 +27,19 @@ _IN_VALUE: Final = re.compile(
 
 
 def environment(
-    of: Mapping[str, str], folder: Path, passed: Mapping[str, str] | None = None
+    of: Mapping[str, str], folder: Path, passed: Collection[str] = (), collector: str = ""
 ) -> dict[str, str]:
     """Of the process of the script in `folder`.
 
     Args:
         of: the service's own.
-        passed: what the operator gives it all the same.
+        passed: names of those that the operator gives it whatever they hold.
+        collector: where its tables are collected; empty: nowhere.
     """
     kept = {
         name: value
         for name, value in of.items()
-        if not (_OURS.match(name) or _SECRET.search(name) or _IN_VALUE.search(value))
+        if name in passed or not _is_kept_back(name, value)
     }
     return {
         **kept,
@@ -44,5 +47,9 @@ def environment(
         "AZUREML_MODEL_DIR": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",  # a file more in the folder gives it another digest
         "PYTHONUNBUFFERED": "1",
-        **(passed or {}),
+        **({PLACE: collector} if collector else {}),
     }
+
+
+def _is_kept_back(name: str, value: str) -> bool:
+    return bool(_OURS.match(name) or _SECRET.search(name) or _IN_VALUE.search(value))

@@ -142,7 +142,10 @@ def load(manifest: Manifest, threads: int, untrusted: str = "") -> ScriptModel:
         logger.warning(text, manifest.file.name, package, trained, here)
     timeout_s = manifest.timeout_s or _TIMEOUT_S
     script = manifest.script or Script(
-        manifest.file, environment(os.environ, folder), (manifest.file.parent,), folder
+        manifest.file,
+        environment(os.environ, folder, manifest.environment, manifest.collector),
+        (manifest.file.parent,),
+        folder,
     )
     start = partial(Child, script, label, START_S)
     try:

@@ -48,10 +48,22 @@ def test_a_value_that_is_a_secret_is_kept_back_whatever_its_name(value: str) -> 
     assert "PLACE" not in environment({"PLACE": value}, FOLDER)
 
 
-def test_what_the_operator_passes_is_seen_all_the_same() -> None:
-    told = environment({"MY_TOKEN": "ours"}, FOLDER, {"MY_TOKEN": "theirs"})
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_the_operator_names_is_seen_all_the_same_and_nothing_else(name: str) -> None:
+    told = environment({name: "value", "OTHER_TOKEN": "value"}, FOLDER, [name])
 
-    assert told["MY_TOKEN"] == "theirs"
+    assert told[name] == "value"
+    assert "OTHER_TOKEN" not in told
+
+
+def test_a_value_that_looks_like_a_secret_is_seen_where_its_variable_is_named() -> None:
+    assert environment({"PLACE": BY_VALUE[0]}, FOLDER, ["PLACE"])["PLACE"] == BY_VALUE[0]
+
+
+def test_what_the_operator_names_does_not_tell_it_of_another_folder() -> None:
+    told = environment({"AZUREML_MODEL_DIR": "/other"}, FOLDER, ["AZUREML_MODEL_DIR"])
+
+    assert told["AZUREML_MODEL_DIR"] == str(FOLDER)
 
 
 def test_it_is_told_where_its_files_are_and_writes_nothing_beside_them() -> None:
