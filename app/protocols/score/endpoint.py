@@ -38,6 +38,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _ALLOW: Final = "GET, HEAD, POST, OPTIONS"
 _ALLOW_DOCUMENT: Final = "GET, HEAD, OPTIONS"
 _TARGET: Final = (b"model_name=", b"model_version=")
+_TIMEOUT: Final = b"x-request-timeout-ms"
 _MAX_DIGITS: Final = 15
 """Of a number in a header; Python refuses to read very long ones."""
 
@@ -128,8 +129,10 @@ class ScoreEndpoint:
             if method in ("GET", "HEAD"):
                 return self._usage(name)
             raise MethodNotAllowed(f"{method} is not taken here; use POST", allow=_ALLOW)
-        _check_encoding(headers)
-        self._check_type(name, version, headers)
+        if b"content-encoding" in headers:
+            _check_encoding(headers)
+        if headers.get(b"content-type") != JSON[1]:
+            self._check_type(name, version, headers)
         client = scope.get("client")
         return Query(
             name=name or self._only_script(),
@@ -137,7 +140,7 @@ class ScoreEndpoint:
             caller=caller,
             receive=receive,
             content_length=_whole_number(headers, b"content-length"),
-            timeout_s=_timeout_s(headers),
+            timeout_s=_timeout_s(headers) if _TIMEOUT in headers else None,
             method=method,
             client=client[0] if client else "",
             query_string=_without_target(query) if query else query,
@@ -152,8 +155,7 @@ class ScoreEndpoint:
 
         Raises: UnsupportedMediaType.
         """
-        given = headers.get(b"content-type", JSON[1])
-        if given == JSON[1] or is_maybe_json(given):
+        if is_maybe_json(headers.get(b"content-type", JSON[1])):
             return
         loaded = None if name is None else self._catalog.get(name, version)
         if loaded is not None and loaded.schema.signature.kind == "tensors":
@@ -243,8 +245,7 @@ def _timing(trace: Trace) -> bytes:
 
 
 def _check_encoding(headers: Mapping[bytes, bytes]) -> None:
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding not in (b"identity", b""):
+    if headers[b"content-encoding"].strip().lower() not in (b"identity", b""):
         raise UnsupportedMediaType("send the body without Content-Encoding")
 
 
@@ -263,5 +264,5 @@ def _whole_number(headers: Mapping[bytes, bytes], name: bytes) -> int | None:
 
 
 def _timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
-    ms = _whole_number(headers, b"x-request-timeout-ms")
+    ms = _whole_number(headers, _TIMEOUT)
     return None if ms is None else max(ms, 1) / 1e3
