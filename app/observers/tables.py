@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -33,14 +34,17 @@ class Tables:
 
     def __init__(self, put: Put) -> None:
         """`put` is called for each table."""
-        self.address = f"aml-serve-{os.getpid()}-{uuid.uuid4().hex}"
+        has_sockets = sys.platform == "linux"
+        self.address = f"aml-serve-{os.getpid()}-{uuid.uuid4().hex}" if has_sockets else ""
+        """Empty: nobody can send anything here."""
         self._put = put
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """From now on; scripts that begin before have nobody to send to."""
-        self._server = await asyncio.start_unix_server(self._accept, f"\0{self.address}")
+        if self.address:
+            self._server = await asyncio.start_unix_server(self._accept, f"\0{self.address}")
 
     def close(self) -> None:
         """Of what comes nothing is taken any more."""

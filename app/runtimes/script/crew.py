@@ -14,7 +14,8 @@ from app.runtimes.script.told import Told, head_of
 from app.tensors import RawRequest
 
 _QUICK_S: Final = 0.005
-"""Where `run` takes no longer, the next request is sent ahead, so that no process waits for it."""
+"""Where `run` takes no longer, the next request is sent ahead, so that the process need not wait
+for it. Of one alone: with several it might lie behind a long call while another one is free."""
 
 
 class NotStarted(Exception):
@@ -103,8 +104,8 @@ class Crew:
                 line.send(asked)
 
     def _takes(self, line: Line) -> bool:
-        most = 2 if self._run_s < _QUICK_S else 1
-        return line.is_open and line.inside < most
+        is_ahead = len(self._lines) == 1 and self._run_s < _QUICK_S
+        return line.is_open and line.inside < (2 if is_ahead else 1)
 
     def _freed(self, line: Line, spent_s: float) -> None:
         self._run_s += (spent_s - self._run_s) / 8

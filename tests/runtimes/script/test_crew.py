@@ -76,6 +76,19 @@ async def test_the_next_request_of_a_quick_script_goes_ahead_and_begins_when_it_
     assert began[1] - began[0] > 0.2
 
 
+async def test_nobody_waits_behind_a_long_call_while_another_process_is_free(load: Load) -> None:
+    model = load(SLEEP, manifest="threads: 2")
+    for _ in range(80):  # both are known to be quick
+        await asyncio.gather(told(model, b"0"), told(model, b"0"))
+    slow = asyncio.create_task(told(model, b"2"))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    await asyncio.gather(*(told(model, b"0.01") for _ in range(8)))
+
+    assert time.monotonic() - started < 1
+    slow.cancel()
+
+
 async def test_callers_that_leave_disturb_nobody(load: Load) -> None:
     model = load(SLEEP)
     slow = [asyncio.create_task(told(model, b"0.2")) for _ in range(3)]
