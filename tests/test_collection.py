@@ -18,7 +18,7 @@ from app.observers.collection import Collection
 from app.pool import Options
 from app.runtimes.script.environment import environment
 from tests.collecting.made import Place
-from tests.server import CUSTOMERS, ROOT, Server
+from tests.server import CUSTOMERS, ROOT, Server, run
 from tests.server import serving as server_of
 from tests.serving import ask, query, serving, until, write_model
 
@@ -93,6 +93,37 @@ def test_requests_and_answers_are_written_by_model_version_and_hour(
     given["contract"] = rule.hashed(given["contract"])
     assert told["inputs"] == given
     assert SALT not in log
+
+
+def test_a_salt_may_be_in_a_variable_which_no_script_sees(
+    tmp_path: Path, configure: Configure
+) -> None:
+    settings = configure(columns={"hash": ["contract"]}, salt_variable="COLLECT_SALT")
+    with server_of(**settings, COLLECT_SALT=SALT) as server:
+        ask_one(server, "ours")
+        server.wait_until(lambda: counted(server, "written") == 1)
+
+    (told,) = collected(tmp_path)
+    assert told["inputs"]["contract"] == Rule("", salt=SALT.encode()).hashed(
+        [CUSTOMERS[0]["contract"]]
+    )
+    assert environment({"COLLECT_SALT": SALT, "SALTY": "no secret"}, tmp_path).keys() & {
+        "COLLECT_SALT", "SALTY"
+    } == {"SALTY"}  # fmt: skip
+
+
+@pytest.mark.parametrize("salt", [{}, {"COLLECT_SALT": "short"}])
+def test_a_variable_without_a_salt_stops_the_start(
+    tmp_path: Path, configure: Configure, salt: dict[str, str]
+) -> None:
+    settings = configure(columns={"hash": ["contract"]}, salt_variable="COLLECT_SALT")
+    done = run(tmp_path, "serve", settings={**settings, **salt})
+
+    assert done.returncode == 2
+    told = (
+        b"collect.salt_variable names COLLECT_SALT, which is not set here to a text of at least 8"
+    )
+    assert told in done.stderr
 
 
 def test_the_request_id_decides_and_all_workers_agree(tmp_path: Path, configure: Configure) -> None:

@@ -606,7 +606,16 @@ VERSION = f"latest, a whole number, or in quotes {NAME}"
         ),
         (
             "collect: {to: file:///a, columns: {hash: [a]}}",
-            f"collect is without salt; allowed: salt: {TOLD_SALT}",
+            f"collect is without salt; allowed: salt: {TOLD_SALT}, "
+            "or salt_variable: the name of the variable that holds it",
+        ),
+        (
+            "collect: {to: file:///a, salt: long enough, salt_variable: S}",
+            "collect is with salt and salt_variable; allowed: one of them",
+        ),
+        (
+            "collect: {to: file:///a, salt_variable: 5}",
+            f"collect.salt_variable is a whole number; allowed: {VARIABLE}",
         ),
         (
             "collect: {to: file:///a, columns: {hash: [a]}, salt: short}",

@@ -15,7 +15,7 @@ from app.manifest import Script
 from app.pool import Options
 from app.registries import Registry, open_registry
 from app.registries.local import LocalRegistry
-from app.settings import CollectSettings, ModelSettings, Settings, SettingsError
+from app.settings import SALT_LENGTH, CollectSettings, ModelSettings, Settings, SettingsError
 from app.trust import Trust
 
 _OURS: Final = ("file:", "script:", "azureml://workspace")
@@ -79,7 +79,7 @@ def chosen(name: str, version: str | None, settings: Settings) -> Wanted:
 def wanted(model: ModelSettings, settings: Settings) -> Wanted:
     """What the operator says of one model, for the catalog.
 
-    Raises: SettingsError: its script is to see a variable that is not set.
+    Raises: SettingsError: it names a variable that is not set.
     """
     return Wanted(
         name=model.name,
@@ -103,7 +103,7 @@ def wanted(model: ModelSettings, settings: Settings) -> Wanted:
             memory_bytes=model.memory_bytes,
             environment=_passed(model),
             script=script(settings),
-            collect=None if model.collect is None else _rule(model.collect),
+            collect=None if model.collect is None else _rule(model.name, model.collect),
         ),
     )
 
@@ -131,11 +131,19 @@ def script(settings: Settings) -> Script | None:
     return Script(given.entry, environ, given.imports, given.root)
 
 
-def _rule(collect: CollectSettings) -> Rule:
+def _rule(model: str, collect: CollectSettings) -> Rule:
+    salt = collect.salt or ""
+    if collect.salt_variable is not None:
+        salt = os.environ.get(collect.salt_variable, "")
+        if len(salt) < SALT_LENGTH:
+            raise SettingsError(
+                f"models, {model}: collect.salt_variable names {collect.salt_variable}, which is "
+                f"not set here to a text of at least {SALT_LENGTH} characters"
+            )
     return Rule(
         to=collect.to,
         sample=collect.sample,
         drop=frozenset(collect.columns.drop),
         hash=frozenset(collect.columns.hash),
-        salt=(collect.salt or "").encode(),
+        salt=salt.encode(),
     )
