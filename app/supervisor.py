@@ -129,13 +129,17 @@ class Supervisor:
         return max(0.0, min(due, default=_LONGEST_PAUSE_S))
 
     def _stop(self) -> None:
-        """Pass the signal on; the second one too, at which a worker ends at once."""
+        """Pass the signal on; the second one too, at which a worker ends at once.
+
+        As another signal: two of the same are one for a worker that has not taken the first yet.
+        """
+        number = signal.SIGINT if self._is_stopping else signal.SIGTERM
         self._is_stopping = True
         for listener in self._listeners:
             listener.close()  # the workers have theirs for as long as they accept
         for place in self._places:
             if place.process is not None:  # by its id: a `Popen` would reap it on the way
-                os.kill(place.process.pid, signal.SIGTERM)
+                os.kill(place.process.pid, number)
 
     def _reap(self) -> None:
         """Take note of all that have ended; as process 1 also of those that others left."""
