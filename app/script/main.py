@@ -51,11 +51,22 @@ def _begin(file: Path, channel: Channel) -> Entry | None:
         _tell(channel, {"unfit": str(error)})
     except BaseException as error:  # noqa: BLE001  # whatever a script raises
         told = traceback.format_exc()
-        _tell(channel, {"failed": f"{type(error).__name__}", "error": told})
+        _tell(channel, {"failed": _named(error, file), "error": told})
     else:
         _tell(channel, {"kind": entry.kind, "swagger": declared(entry)})
         return entry
     return None
+
+
+def _named(error: BaseException, file: Path) -> str:
+    """Its kind, what could not be imported, and the line of `file`: nothing that it says itself."""
+    kind = type(error).__name__
+    missing = f" ({error.name})" if isinstance(error, ImportError) and error.name else ""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno or 0)
+    return f"{kind}{missing} in line {lines[-1]}" if lines else f"{kind}{missing}"
 
 
 def _serve(answers: Answers, channel: Channel) -> None:

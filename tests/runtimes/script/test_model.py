@@ -100,10 +100,17 @@ def test_a_process_that_does_not_begin_again_is_told_as_unavailable(
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("def run(data): pass\ndef init(): 1 / 0", "it raised ZeroDivisionError at its start"),
-        ("import no_such_module\ndef run(data): pass", "it raised ModuleNotFoundError"),
-        ("def run(data) pass", "it raised SyntaxError"),
-        ("import sys\nsys.exit(0)", "it raised SystemExit"),
+        (
+            "def run(data): pass\ndef init():\n    1 / 0",
+            "it raised ZeroDivisionError in line 3 at its start; the log",
+        ),
+        (
+            "\nimport no_such\ndef run(data): pass",
+            r"ModuleNotFoundError \(no_such\) in line 2 at its start",
+        ),
+        ("import json\njson.loads('s3cret')", "it raised JSONDecodeError in line 2 at its start"),
+        ("\ndef run(data) pass", "it raised SyntaxError in line 2 at its start"),
+        ("import sys\nsys.exit(0)", "it raised SystemExit in line 2 at its start"),
         ("import os\nos._exit(4)", "exit code 4 before its init"),
         ("import os\nos.kill(os.getpid(), 9)", "SIGKILL before its init"),
         ("def init(): pass", r"no run\(\) function"),
