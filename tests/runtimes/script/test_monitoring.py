@@ -155,7 +155,7 @@ def test_who_has_a_receiver_of_his_own_gets_the_package(
 
 @pytest.mark.usefixtures("fresh")
 def test_arguments_are_those_of_the_package() -> None:
-    theirs = pytest.importorskip("azureml.ai.monitoring")
+    theirs = importlib.import_module("azureml.ai.monitoring")
     context = importlib.import_module("azureml.ai.monitoring.context")
 
     def arguments(of: object) -> list[str]:
