@@ -177,6 +177,7 @@ def test_the_flag_of_azmlinfsrv_does_the_same(tmp_path: Path) -> None:
     with serving("/readyz", sys.executable, "-c", command, *flags, **settings) as server:
         (tmp_path / "score.py").write_text("def init(): pass\ndef run(data): return 2")
         server.wait_until(lambda: server.post("/score", data=b"x").json() == 2)
+        assert server.log().count("the files of") == 1
 
 
 def test_without_the_flag_an_edit_waits_for_a_restart(tmp_path: Path) -> None:

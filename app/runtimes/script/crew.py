@@ -75,6 +75,10 @@ class Crew:
         self._pump()
         try:
             return await asked.answer
+        except asyncio.CancelledError:
+            if asked.unread is not None:
+                self._go(asked.unread.aclose())
+            raise
         finally:
             if asked.began_at is None and asked in self._waiting:
                 self._waiting.remove(asked)

@@ -36,6 +36,14 @@ class Asked:
         """Nobody waits for it any more."""
         return self.answer.done()
 
+    @property
+    def unread(self) -> Stream | None:
+        """A streamed answer that came at the moment its caller left, whose process waits for it."""
+        if not self.answer.done() or self.answer.cancelled() or self.answer.exception():
+            return None
+        _, body = self.answer.result()
+        return body if isinstance(body, Stream) else None
+
     def begin(self) -> None:
         """It is the one that its process works on."""
         self.began_at = time.perf_counter()

@@ -294,3 +294,24 @@ async def test_a_stream_of_which_no_part_comes_in_time_is_ended(load: Load) -> N
         await anext(reply.body)
 
     assert not is_there(pid)
+
+
+async def test_a_stream_whose_reader_leaves_as_it_begins_keeps_no_process_busy(load: Load) -> None:
+    endless = "while True:\n            yield 'x' * 100_000"
+    model = load(STREAM.replace('yield "rest"', endless).replace('data == "end"', "False"))
+    task = asyncio.create_task(answered(model))
+    line, loop = model._crew._lines[0], asyncio.get_running_loop()
+
+    def leave() -> None:  # each turn of the loop, before those that what has come wakes
+        if line._stream is None:
+            loop.call_soon(leave)
+        else:
+            task.cancel()
+
+    loop.call_soon(leave)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    again = await asyncio.wait_for(answered(model), 5)
+    assert isinstance(again.body, Stream)
+    await again.body.aclose()
