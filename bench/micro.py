@@ -4,8 +4,8 @@
     python -m bench.micro --instructions       counted by valgrind, compared with bench/micro.json
     python -m bench.micro --instructions --write    and written there
 
-Instructions are repeatable where seconds are not. A count is the difference of two runs, so that
-what is done once is not in it; it belongs to one version of Python and of the packages.
+Instructions are repeatable where seconds are not. Only those of the phase itself are counted, in
+the thread that does it; a count belongs to one version of Python and of the packages.
 The model is W2 of the bench: one row of 30 floats, ONNX.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import json
 import math
@@ -28,11 +29,10 @@ from pathlib import Path
 from typing import Any, Final
 
 KNOWN: Final = Path(__file__).with_name("micro.json")
-TOLERANCE: Final = 0.10
-FEW: Final = 50
-MANY: Final = {"request": 2_050}
-"""Of a phase; of the others, which are short, more: what is done once differs from run to run."""
-MOST: Final = 5_050
+TOLERANCE: Final = 0.03
+COUNTED: Final = 1_000
+BEFORE: Final = 200
+"""Not counted: what is done once is in them."""
 ROUNDS: Final = 7
 BODY: Final = json.dumps({"data": [[round(0.1 * i, 6) for i in range(30)]]}).encode()
 HEADERS: Final = [
@@ -219,15 +219,11 @@ def microseconds(phase: str, count: int = 2000) -> float:
 
 
 def instructions(phase: str) -> int:
-    """Of one, by valgrind's callgrind. Blocking, for half a minute."""
-    many = MANY.get(phase, MOST)
-    return round((_counted(phase, many) - _counted(phase, FEW)) / (many - FEW))
-
-
-def _counted(phase: str, count: int) -> int:
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
+    """Of one, by valgrind's callgrind. Blocking, for a quarter of a minute."""
+    tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    within = ["--collect-atstart=no", "--toggle-collect=ffi_call"]
     run = subprocess.run(
-        [*command, "-m", "bench.micro", "--run", phase, "--count", str(count)],
+        ["valgrind", *tool, *within, sys.executable, "-m", "bench.micro", "--run", phase],
         env={**os.environ, "PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1"},
         capture_output=True,
         text=True,
@@ -235,7 +231,15 @@ def _counted(phase: str, count: int) -> int:
     )
     found = re.search(r"Collected : (\d+)", run.stderr)
     assert found is not None, run.stderr
-    return int(found[1])
+    return round(int(found[1]) / COUNTED)
+
+
+def _run(phase: str) -> None:
+    """What valgrind watches: the phase, in a call that ctypes makes by libffi's `ffi_call`."""
+    work = PHASES[phase]()
+    work(BEFORE)
+    gc.disable()  # when it would collect depends on more than the phase
+    ctypes.PYFUNCTYPE(None)(lambda: work(COUNTED))()
 
 
 def _versions() -> dict[str, str]:
@@ -269,12 +273,9 @@ def main() -> None:
     parser.add_argument("--instructions", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--run", choices=PHASES, help=argparse.SUPPRESS)
-    parser.add_argument("--count", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        work = PHASES[given.run]()
-        gc.disable()  # when it would collect depends on more than the phase
-        work(given.count)
+        _run(given.run)
         os._exit(0)  # the threads of a server are not waited for
     if given.instructions:
         sys.exit(min(1, compare(write=given.write)))
