@@ -69,7 +69,8 @@ RUN install --directory --owner=10001 --group=0 --mode=0770 /var/cache/aml-serve
 VOLUME /var/cache/aml-serve
 WORKDIR /opt/aml-serve
 EXPOSE 5001
-ENTRYPOINT ["aml-serve"]
+# Process 1 is not told of a signal that it neither awaits nor holds back, as Python does not while it starts.
+ENTRYPOINT ["env", "--block-signal=TERM,INT", "aml-serve"]
 CMD ["serve"]
 # No default registry: without SERVE_REGISTRY it says what to set, and ends with 2.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -218,10 +220,13 @@ if "worker" in sys.orig_argv and os.fork() == 0:
 """
 
 
-@pytest.mark.skipif(
+can_be_process_1 = pytest.mark.skipif(
     shutil.which("unshare") is None or subprocess.run([*NAMESPACE, "true"]).returncode != 0,
     reason="no process can be made process 1 here",
 )
+
+
+@can_be_process_1
 def test_as_process_1_it_takes_signals_and_reaps_what_others_left(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(LEAVES)
     command = (*NAMESPACE, sys.executable, "-m", "app", "serve")
@@ -233,6 +238,24 @@ def test_as_process_1_it_takes_signals_and_reaps_what_others_left(tmp_path: Path
         os.kill(supervisor, signal.SIGTERM)
         assert server.process.wait(30) == 0
         assert "left behind" in server.log()
+
+
+STOPPED_EARLY = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "code"),
+    [pytest.param(NAMESPACE, 143, marks=can_be_process_1), pytest.param((), -signal.SIGTERM)],
+)
+def test_a_stop_that_comes_while_python_starts_is_heeded_as_the_image_starts_it(
+    tmp_path: Path, namespace: tuple[str, ...], code: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STOPPED_EARLY)
+    (entry_point,) = re.findall(r"(?m)^ENTRYPOINT (.*)$", Path(ROOT, "Dockerfile").read_text())
+    *holding_back, _ = json.loads(entry_point)
+    command = [*namespace, *holding_back, sys.executable, "-m", "app", "serve"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60).returncode == code
 
 
 @pytest.mark.parametrize("folder", ["runs", "runs/lock"])

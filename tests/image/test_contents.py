@@ -73,7 +73,8 @@ def test_its_user_is_a_number_and_onnxruntime_tells_nobody(
     config = json.loads(docker("inspect", "--format={{json .Config}}", image))
     assert config["User"] == "10001"
     assert {"ORT_DISABLE_TELEMETRY=1", "SERVE_CACHE_DIR=/var/cache/aml-serve"} <= {*config["Env"]}
-    assert [*config["Entrypoint"], *config["Cmd"]] == ["aml-serve", "serve"]
+    holds_back = ["env", "--block-signal=TERM,INT"]
+    assert [*config["Entrypoint"], *config["Cmd"]] == [*holds_back, "aml-serve", "serve"]
     assert config["ExposedPorts"] == {"5001/tcp": {}}
     assert "SERVE_REGISTRY" not in json.dumps(config)
 
