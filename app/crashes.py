@@ -1,8 +1,9 @@
-"""Models that end the process while they are loaded: three times, and they are set aside.
+"""Models that end the process: three times, and they are set aside.
 
 loading/ID        what is being loaded, or predicts for the first time: digest, model, process;
                   locked by that process, so that one which is not was left by a process that died
 crashes/DIGEST    how often it was found like that since it was last loaded
+crashes/DIGEST.predicting    when a fatal signal ended a process while it predicted, a line each
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,12 +21,15 @@ from pathlib import Path
 from typing import IO, Final
 
 from app.errors import ModelInvalid
+from app.fatal import Death, Witness, told_apart
 from app.locks import locked
 from app.tensors import Batch, Model, Prediction
 
 logger = logging.getLogger(__name__)
 
 MOST_CRASHES: Final = 3
+ASIDE_S: Final = 3600.0
+"""Crashes of predictions count for so long: what ends a process may be one client's rows."""
 _PATIENCE_S: Final = 60.0
 """A load that hangs holds up no others for longer."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -37,6 +42,7 @@ class Crashes:
         self._notes = folder / "loading"
         self._counts = folder / "crashes"
         self._own: dict[Path, IO[str]] = {}
+        self._witness = Witness(folder / "running")
         self._is_closed = False
         self._turns = threading.Condition()
         self._inside = 0
@@ -51,9 +57,16 @@ class Crashes:
             self._counts.mkdir(exist_ok=True)
             self._count_all()
 
+    def watch(self) -> None:
+        """From now on it is known which model this process predicts by when it crashes. Best
+        effort."""
+        with suppress(OSError), locked(self._notes / ".lock"):
+            self._witness.open()
+
     def close(self) -> None:
         """Take the notes away: what ends from now on was ended on purpose."""
         self._is_closed = True
+        self._witness.close()
         for path in list(self._own):
             self._leave(path)
 
@@ -65,6 +78,15 @@ class Crashes:
                 f"it ended the process {count} times while it was loaded, and is set aside; "
                 "register a version that loads, or, to have this one tried again, remove the file "
                 f"crashes/{digest} from the folder of SERVE_CACHE_DIR"
+            )
+        times = self._times_of(digest)
+        if len(times) >= MOST_CRASHES:
+            until = time.strftime("%H:%M:%S UTC", time.gmtime(times[-MOST_CRASHES] + ASIDE_S))
+            raise ModelInvalid(
+                f"it ended the process {len(times)} times in an hour while it predicted, and is "
+                f"set aside until {until}; register a version that does not, or, to have this one "
+                f"tried again, remove the file crashes/{digest}.predicting from the folder of "
+                "SERVE_CACHE_DIR"
             )
 
     @contextmanager
@@ -127,6 +149,8 @@ class Crashes:
         with locked(self._notes / ".lock"):
             for path in self._notes.glob("[!.]*"):
                 self._count(path)
+            for death in self._witness.deaths():
+                self._charge(death)
 
     def _count(self, path: Path) -> None:
         with suppress(OSError), path.open("r+", encoding="utf-8", errors="replace") as file:
@@ -138,6 +162,28 @@ class Crashes:
                 text = "the process ended while it loaded %s (time %d of %d)"
                 logger.error(text, model.partition(" ")[0].strip(), count, MOST_CRASHES)
             path.unlink(missing_ok=True)
+
+    def _charge(self, death: Death) -> None:
+        """Tell of it, and whose fault it may be."""
+        logger.error("the process was ended (%s)\n%s", death.reason, death.stack)
+        for digest in death.digests:
+            times = [*self._times_of(digest), time.time()]
+            with suppress(OSError):
+                lines = "".join(f"{each}\n" for each in times)
+                self._predicting(digest).write_text(lines, "ascii")
+            text = "that was while a model predicted whose digest is %s (time %d of %d in an hour)"
+            logger.error(text, digest, len(times), MOST_CRASHES)
+
+    def _times_of(self, digest: str) -> list[float]:
+        """When it crashed of late, by `time.time()`."""
+        try:
+            lines = self._predicting(digest).read_text("ascii").split()
+            return [each for each in map(float, lines) if each > time.time() - ASIDE_S]
+        except (OSError, ValueError):
+            return []
+
+    def _predicting(self, digest: str) -> Path:
+        return self._counts / f"{digest}.predicting"
 
     def _crashes_of(self, digest: str) -> int:
         try:
@@ -163,6 +209,19 @@ class Crashes:
                 self._inside -= 1
                 self._is_alone = False
                 self._turns.notify_all()
+
+
+class Watched:
+    """A model that is known by its digest when a fatal signal ends the process inside of it."""
+
+    def __init__(self, model: Model, digest: str) -> None:
+        self.signature = model.signature
+        self.is_steady = model.is_steady
+        self._predict = told_apart(model.predict, digest)
+
+    def predict(self, batch: Batch, outputs: tuple[str, ...]) -> Prediction:
+        """See `Model`."""
+        return self._predict(batch, outputs)
 
 
 class Untried:

@@ -14,7 +14,7 @@ from typing import cast
 from app import golden, runtimes, verified
 from app.acceleration import OFF, Acceleration, Accelerator
 from app.batching import Batcher, Relay, Workers
-from app.crashes import Crashes, Untried
+from app.crashes import Crashes, Untried, Watched
 from app.errors import ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
@@ -176,6 +176,8 @@ class Loader:
             self._crashes.forget(found.digest)
         acceleration.begin()
         measured = _with_processes(weighing.size, model)
+        if model.signature.kind != "raw":  # those have processes of their own
+            model = Watched(model, found.digest)
         return _Ready(model, acceleration, schema, verdict, measured)
 
     def adjusted(self, loaded: Loaded, options: Options) -> Loaded:

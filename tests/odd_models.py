@@ -75,6 +75,15 @@ class DeadlyToAsk(Odd):
         ctypes.string_at(0)
 
 
+class DeadlyAt(Odd):
+    """Ends the process when it is asked of a thousand or more."""
+
+    def predict(self, rows: Any) -> Any:
+        if np.asarray(rows).max() >= RAISES:
+            ctypes.string_at(0)
+        return super().predict(rows)
+
+
 class Slow(Odd):
     """Takes its time for each row, and tells people about it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -71,6 +72,61 @@ def test_what_ends_the_process_three_times_is_refused_with_how_to_have_it_tried_
         crashes.refuse(DIGEST)
     crashes.refuse(OTHER)
     (tmp_path / "crashes" / DIGEST).unlink()
+    crashes.refuse(DIGEST)
+
+
+PREDICTS = """
+import ctypes, pathlib, sys
+from app.crashes import Crashes, Watched
+class Model:
+    signature = is_steady = None
+    def predict(self, batch, outputs): ctypes.string_at(0)
+crashes = Crashes(pathlib.Path(sys.argv[1])); crashes.open(); crashes.watch()
+Watched(Model(), sys.argv[2]).predict(None, ())
+"""
+
+
+def die_predicting(folder: Path, digest: str) -> None:
+    command = [sys.executable, "-c", PREDICTS, str(folder), digest]
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGSEGV, ended.stderr
+
+
+def test_what_ends_the_process_three_times_in_an_hour_while_it_predicts_is_refused_for_an_hour(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        crashes_in(tmp_path).refuse(DIGEST)
+        die_predicting(tmp_path, DIGEST)
+    crashes = crashes_in(tmp_path)
+
+    with pytest.raises(ModelInvalid, match=r"3 times in an hour while it predicted.* aside until "):
+        crashes.refuse(DIGEST)
+    with pytest.raises(ModelInvalid, match=rf"remove the file crashes/{DIGEST}\.predicting from"):
+        crashes.refuse(DIGEST)
+    crashes.refuse(OTHER)
+    assert "the process was ended (Segmentation fault)\nCurrent thread" in caplog.text
+    assert f"whose digest is {DIGEST} (time 3 of 3 in an hour)" in caplog.text
+    file = tmp_path / "crashes" / f"{DIGEST}.predicting"
+    first, *others = file.read_text().split()
+    file.write_text("\n".join([str(float(first) - 3600), *others]))
+    crashes.refuse(DIGEST)
+
+
+def test_a_load_that_succeeds_says_nothing_of_later_predictions(tmp_path: Path) -> None:
+    for _ in range(3):
+        die_predicting(tmp_path, DIGEST)
+        crashes_in(tmp_path).forget(DIGEST)
+
+    with pytest.raises(ModelInvalid, match="while it predicted"):
+        crashes_in(tmp_path).refuse(DIGEST)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "1e400\nnan", "\udcff"])
+def test_times_that_cannot_be_read_set_nothing_aside(tmp_path: Path, text: str) -> None:
+    crashes = crashes_in(tmp_path)
+    (tmp_path / "crashes" / f"{DIGEST}.predicting").write_bytes(os.fsencode(text))
+
     crashes.refuse(DIGEST)
 
 

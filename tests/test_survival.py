@@ -89,6 +89,56 @@ def test_a_single_process_that_is_started_again_gives_up_on_it_the_fourth_time(
         assert server.score("b", ROW) == [[5.0]], "other files are another model"
 
 
+POISON = [[odd_models.RAISES]]
+
+
+@pytest.fixture
+def poisonable(registry: Path) -> Path:
+    """Models of which one ends the process when it is asked of certain rows."""
+    shutil.rmtree(registry / "b")
+    odd_models.save(registry, "b", odd_models.DeadlyAt())
+    return registry
+
+
+def poison(server: Server) -> str:
+    """What is answered, or that nothing is."""
+    try:
+        return requests.post(f"{server.url}/score/b", json={"data": POISON}, timeout=30).text
+    except requests.ConnectionError:
+        return "ended"
+
+
+@pytest.mark.long
+def test_a_single_process_gives_up_on_a_model_that_has_ended_it_by_three_predictions(
+    poisonable: Path,
+) -> None:
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as home:
+            server = start(Path(home), settings(poisonable))
+            server.wait_for("/readyz")
+            assert server.score("b", ROW) == [3.0]
+            assert poison(server) == "ended"
+            assert server.process.wait(PATIENCE_S) == -signal.SIGSEGV
+    with serving("/livez", **settings(poisonable)) as server:
+        server.wait_until(lambda: "3 times in an hour while it predicted" in reason(server))
+        assert "3 times in an hour while it predicted" in poison(server)
+        check_others(server)
+        assert "in predict" in server.log(), "where the process before ended"
+
+
+@pytest.mark.long
+def test_with_workers_a_model_that_dies_of_some_rows_is_set_aside(poisonable: Path) -> None:
+    with serving(SERVE_WORKERS="2", **settings(poisonable)) as server:
+        until, refused = time.monotonic() + PATIENCE_S, 0
+        while refused < 20:
+            refused = refused + 1 if "while it predicted" in poison(server) else 0
+            assert time.monotonic() < until, server.log()
+            time.sleep(0.05)
+        check_others(server)
+
+    assert 3 <= server.log().count("was ended by SIGSEGV") <= 4
+
+
 def test_a_stop_in_mid_load_counts_for_nothing(tmp_path: Path) -> None:
     registry = tmp_path / "registry"
     odd_models.save(registry, "slow", odd_models.SlowToLoad())

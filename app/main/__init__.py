@@ -163,6 +163,7 @@ def _lifespan(
         gc.collect()
         gc.freeze()  # what is imported stays: no collection need look at it, which takes 50 ms
         auth.start()
+        parts.crashes.watch()
         await parts.tables.start()
         parts.catalog.start()
         tasks = [asyncio.create_task(run()) for run in background]
