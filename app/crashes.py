@@ -211,10 +211,11 @@ class Crashes:
                 self._turns.notify_all()
 
 
-class Watched:
+class Attributed:
     """A model that is known by its digest when a fatal signal ends the process inside of it."""
 
     def __init__(self, model: Model, digest: str) -> None:
+        self.model = model
         self.signature = model.signature
         self.is_steady = model.is_steady
         self._predict = told_apart(model.predict, digest)

@@ -14,7 +14,7 @@ from typing import cast
 from app import golden, runtimes, verified
 from app.acceleration import OFF, Acceleration, Accelerator
 from app.batching import Batcher, Relay, Workers
-from app.crashes import Crashes, Untried, Watched
+from app.crashes import Attributed, Crashes, Untried
 from app.errors import ServingError
 from app.golden import Verdict
 from app.manifest import Manifest
@@ -177,7 +177,7 @@ class Loader:
         acceleration.begin()
         measured = _with_processes(weighing.size, model)
         if model.signature.kind != "raw":  # those have processes of their own
-            model = Watched(model, found.digest)
+            model = Attributed(model, found.digest)
         return _Ready(model, acceleration, schema, verdict, measured)
 
     def adjusted(self, loaded: Loaded, options: Options) -> Loaded:

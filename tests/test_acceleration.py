@@ -17,6 +17,7 @@ from app import acceleration, golden, manifest
 from app.acceleration import Accelerator, Mode
 from app.catalog import State, Status
 from app.commands.acceleration import accelerate
+from app.crashes import Attributed
 from app.pool import Options
 from app.runtimes.convert import GRAPH, VERSION
 from app.runtimes.convert.form import Accelerated
@@ -226,7 +227,8 @@ async def test_the_pool_serves_the_onnx_form_and_readyz_says_so(
         ref = ModelRef("default", "a", "1")
         loaded = await pool.load(ref, parts.registry, options, lambda step: None)
 
-    assert isinstance(loaded.model, Accelerated)
+    assert isinstance(loaded.model, Attributed)
+    assert isinstance(loaded.model.model, Accelerated)
     assert loaded.size_bytes > loaded.acceleration.size_bytes > 0
     assert loaded.verdict.joinable
     status = Status("a", "1", State.READY, True, loaded=loaded)

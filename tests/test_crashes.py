@@ -77,12 +77,12 @@ def test_what_ends_the_process_three_times_is_refused_with_how_to_have_it_tried_
 
 PREDICTS = """
 import ctypes, pathlib, sys
-from app.crashes import Crashes, Watched
+from app.crashes import Crashes, Attributed
 class Model:
     signature = is_steady = None
     def predict(self, batch, outputs): ctypes.string_at(0)
 crashes = Crashes(pathlib.Path(sys.argv[1])); crashes.open(); crashes.watch()
-Watched(Model(), sys.argv[2]).predict(None, ())
+Attributed(Model(), sys.argv[2]).predict(None, ())
 """
 
 

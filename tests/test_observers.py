@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.catalog import Catalog, Lineup, Wanted
+from app.crashes import Attributed
 from app.engine import Engine
 from tests.models import write_times
 from tests.server import serving as server_of
@@ -49,7 +50,8 @@ async def test_a_shadow_that_fails_or_is_slow_is_counted_and_harms_nobody(parts:
     catalog, engine = await started(parts, "2")
     loaded = catalog.shadow("double")
     assert loaded is not None
-    shadow = loaded.model
+    assert isinstance(loaded.model, Attributed)
+    shadow = loaded.model.model
     assert isinstance(shadow, Watched)
     shadow.error = ValueError("13")
     await ask(engine, query({"data": [[1.0]]}))
