@@ -178,7 +178,7 @@ class Crashes:
         """When it crashed of late, by `time.time()`."""
         try:
             lines = self._predicting(digest).read_text("ascii").split()
-            return [each for each in map(float, lines) if each > time.time() - ASIDE_S]
+            return [each for each in map(float, lines) if 0 <= time.time() - each < ASIDE_S]
         except (OSError, ValueError):
             return []
 

@@ -43,16 +43,16 @@ class Death:
     reason: str
     """As `Segmentation fault`."""
     stack: str
-    """Of the thread that did it, as far as that is known."""
+    """Of the thread that did it; empty if that is none of Python's, as those of libraries."""
     digests: tuple[str, ...]
-    """Of what it was inside of: in that thread, or, if that says nothing, in any."""
+    """Of what that thread was inside of; of what any was, if the thread is not known."""
 
     @classmethod
     def told(cls, text: str) -> Death:
         """By what faulthandler has written."""
         reason, *stacks = text.split("\n\n")
         current = next((stack for stack in stacks if stack.startswith("Current thread")), "")
-        digests = _NAMED.findall(current) or _NAMED.findall(text)
+        digests = _NAMED.findall(current or text)  # a load that crashes blames no model beside it
         return cls(reason.removeprefix("Fatal Python error: "), current, tuple({*digests}))
 
 

@@ -122,12 +122,16 @@ def test_a_load_that_succeeds_says_nothing_of_later_predictions(tmp_path: Path) 
         crashes_in(tmp_path).refuse(DIGEST)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "1e400\nnan", "\udcff"])
+@pytest.mark.parametrize("text", ["", "nonsense", "nan\n" * 3, "1e400\n" * 3, "\udcff"])
 def test_times_that_cannot_be_read_set_nothing_aside(tmp_path: Path, text: str) -> None:
     crashes = crashes_in(tmp_path)
-    (tmp_path / "crashes" / f"{DIGEST}.predicting").write_bytes(os.fsencode(text))
-
+    file = tmp_path / "crashes" / f"{DIGEST}.predicting"
+    file.write_bytes(os.fsencode(text))
     crashes.refuse(DIGEST)
+
+    die_predicting(tmp_path, DIGEST)
+    crashes_in(tmp_path).refuse(DIGEST)
+    assert len(file.read_text().split()) == 1
 
 
 @pytest.mark.parametrize("how", ["raise", "exit"])
@@ -218,6 +222,7 @@ def test_where_no_note_can_be_left_models_are_loaded_all_the_same(
     with crashes.loading(DIGEST, "m:1"):
         crashes.forget(DIGEST)
     crashes.refuse(DIGEST)
+    assert (tmp_path / what).read_bytes() == b""
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", f"../../{DIGEST} m:1 of process 3", "\udcff"])

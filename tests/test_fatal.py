@@ -17,7 +17,7 @@ from tests.server import ROOT
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 
 DIES = f"""
-import os, pathlib, signal, sys, threading, time
+import ctypes, os, pathlib, signal, sys, threading, time
 from app.fatal import Witness, told_apart
 folder, how, place = sys.argv[1:]
 witness = Witness(pathlib.Path(folder)); witness.open()
@@ -39,7 +39,13 @@ if place == "model":
     inside.wait()
     time.sleep(60)
 threading.Thread(target=told_apart(stay, "{DIGEST}"), args=(0, 0), daemon=True).start()
-die(0, number)
+if place == "load":
+    die(0, number)
+inside.wait()
+libc = ctypes.CDLL(None)
+abort = ctypes.cast(libc.abort, ctypes.c_void_p)
+libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, abort, None)
+time.sleep(60)
 """
 
 
@@ -74,9 +80,17 @@ def test_a_fatal_signal_is_told_with_the_model_whose_thread_it_came_from(
     assert list(Witness(tmp_path).deaths()) == []
 
 
-def test_one_that_came_from_no_model_may_be_of_any_that_was_inside(tmp_path: Path) -> None:
-    (death,) = deaths(tmp_path, "SIGSEGV", "elsewhere")
+def test_what_crashes_beside_models_is_not_theirs(tmp_path: Path) -> None:
+    (death,) = deaths(tmp_path, "SIGSEGV", "load")
 
+    assert "in die" in death.stack
+    assert death.digests == ()
+
+
+def test_what_a_thread_of_a_library_does_may_be_of_any_that_was_inside(tmp_path: Path) -> None:
+    (death,) = deaths(tmp_path, "SIGABRT", "library")
+
+    assert (death.reason, death.stack) == ("Aborted", "")
     assert {*death.digests} == {DIGEST, OTHER}
 
 
